@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-__all__ = ["FakeHub", "Repository", "connected", "serving_hub"]
+__all__ = ["Answer", "FakeHub", "Repository", "connected", "serving_hub"]
 
 NO_HEADERS: Mapping[str, str] = {}
 

@@ -69,7 +69,7 @@ def _limit_time(request: Any) -> None:
 
 def _explained(name: str, error: Exception) -> tuple[str, str | None]:
     """Return what went wrong, and what to do."""
-    from huggingface_hub import constants, errors
+    from huggingface_hub import constants, errors, get_token
     from huggingface_hub.utils import httpx
 
     host = constants.ENDPOINT.partition("://")[2]
@@ -91,11 +91,12 @@ def _explained(name: str, error: Exception) -> tuple[str, str | None]:
         status = error.response.status_code
         if status >= 500:
             return f"{host} is not available (status {status})", "try again later"
-        said = error.server_message or f"status {status}"
+        said = (error.server_message or f"status {status}").replace(get_token() or "\0", "***")
         what, hint = _BY_STATUS.get(status, (f"refused this: {printable(said)}", None))
         return f"{host} {what}", hint
     if isinstance(error, httpx.TimeoutException):
         return f"{host} did not respond in time", "try again; HF_HUB_DOWNLOAD_TIMEOUT=60 waits longer"
     if isinstance(error, httpx.HTTPError):
         return f"{host} cannot be reached, or the connection was lost", "check the network, then try again"
-    return shortened(" ".join(str(error).split())) or type(error).__name__, "try again"
+    hint = None if isinstance(error, ValueError) else "try again"  # of a name, or of metadata
+    return shortened(" ".join(str(error).split())) or type(error).__name__, hint

@@ -25,7 +25,7 @@ HUB = "hf"
 # The files of a model
 WEIGHTS, ABOUT = "model.safetensors", "config.json"
 LIBRARY = "zoo"
-_NAME = re.compile(rf"{HUB}:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+_NAME = re.compile(rf"{HUB}:([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?", re.ASCII)
 
 
 class HubName(NamedTuple):
@@ -49,7 +49,7 @@ def parsed(name: str) -> HubName | None:
         warn(f"{name} is a file in the current folder, which is used instead of a model on the Hub")
         return None
     found = _NAME.fullmatch(name)
-    if found is None:
+    if found is None or ".." in name:  # the client stores a revision in a file of that name
         hint = "expected hf:OWNER/NAME or hf:OWNER/NAME@REVISION, such as hf:me/shapes@v1"
         raise WeightsError(f"{name} cannot be a model on the Hugging Face Hub", hint=hint)
     return HubName(found[1], found[2] or "")

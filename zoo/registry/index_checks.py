@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 
 from zoo.config.arguments import is_url
@@ -50,8 +51,9 @@ def require_newest(name: str, address: str, signers: str, content: bytes, serial
 
     Without an earlier index, nothing is noticed. For the arguments, see `require_signed`.
     """
-    seen = (recalled("zoos", _key(name, address, signers)) or b"").decode()
-    last = int(seen.partition(" ")[0] or 0)
+    seen = (recalled("zoos", _key(name, address, signers)) or b"").decode(errors="replace")
+    stated = re.fullmatch(r"(\d{1,20}) [0-9a-f]{64}", seen, re.ASCII)
+    last = int(stated[1]) if stated else 0  # a damaged memory is none
     if seen == _state(content, serial) or serial > last:
         return
     what = f"serial {serial} has a different content than this machine has seen"

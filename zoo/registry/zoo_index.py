@@ -34,7 +34,7 @@ INDEX, FOLDER, SIGNATURES = "registry.toml", "weights", "signatures"
 # How many digits of a sha256 name a version, at least
 DIGITS = 16
 _HEAD = b"# The index of a zoo, which `zoo publish` writes. README.md explains how to use the zoo.\n"
-_VERSION = re.compile(rf"({WEIGHTS_ID.pattern})(?:@(.*))?")
+_VERSION = re.compile(rf"({WEIGHTS_ID.pattern})(?:@(.+))?")
 
 
 class ZooVersion(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ def _file(name: str) -> Callable[[str], str]:
 
 ON_THE_INDEX: dict[str, tuple[Callable[[str], str], str]] = {
     "no serial": (lambda index: index.replace("serial = 7", ""), "is not the index of a zoo: it has no s"),
-    "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial"),
+    "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial: expected .* >= 0"),
     "plugins": (lambda index: f'{index}\n[plugins]\ndisabled = ["images"]', r"cannot contain \[plugins\]"),
     "plugin files": (lambda index: index.replace("serial", 'plugin_files = ["x.py"]\nserial'), "plugin f"),
     "unknown key": (lambda index: index.replace("serial", "code = 1\nserial"), "unknown field code"),
@@ -148,8 +148,12 @@ def _allow(*options: str) -> Change:
     return lambda team: team.signers.write_text(team.keys.line(*options), encoding="utf-8")
 
 
-def _with_tests(**lists: list[str]) -> Callable[[Any], object]:
+def _with_tests(**lists: list[Any]) -> Callable[[Any], object]:
     return lambda statement: statement["predicate"].update(lists)
+
+
+def _at(time: str) -> Callable[[Any], object]:
+    return lambda statement: statement["predicate"].update(zoo_finishedOn=time)
 
 
 def _rewrite(old: str, new: str) -> Change:
@@ -266,6 +270,18 @@ ON_ATTESTATIONS: dict[str, tuple[Change, str]] = {
         lambda team: team.state(_with_tests(failedTests=["val loss"])),
         "its result does not follow from its tests",
     ),
+    "a result with a test that is repeated": (
+        lambda team: team.state(_with_tests(passedTests=["val loss"] * 1_000)),
+        "its tests have no names, or a name twice",
+    ),
+    "a result with tests that are no texts": (
+        lambda team: team.state(_with_tests(passedTests=[["val loss"], {}])),
+        "its tests have no names, or a name twice",
+    ),
+    "a day that does not exist": (
+        lambda team: team.state(_at("2026-99-99T00:00:00Z")),
+        "it does not state when the work was done",
+    ),
     "a result without tests": (
         lambda team: team.state(_with_tests(passedTests=[])),
         "neither SLSA provenance nor a test result by zoo",
@@ -337,6 +353,24 @@ def test_a_false_attestation_is_not_shown(team: Zoo, attack: str) -> None:
     assert re.search(message, warned)
     assert bool(warned) == bool(message), "a false one has one line, one of other weights has none"
     assert warned.count("\n") == 0
+
+
+def test_copies_of_an_attestation_count_once(team: Zoo) -> None:
+    statement = team.statement
+    for number in range(3):
+        for suffix in (".json", ".json.sig"):
+            shutil.copy(statement.with_suffix(suffix), statement.with_name(f"net-{number}{suffix}"))
+    ((row,), warned) = confirmations(team)
+    assert (row["by"], warned) == (ADA, "")
+
+
+def test_attestations_that_are_too_many_are_not_left_out_in_silence(team: Zoo) -> None:
+    other = re.sub("[0-9a-f]{64}", "0" * 64, team.statement.read_text())
+    for number in range(200):
+        (team.folder / "attestations" / f"a{number:03}.json").write_text(other)
+    shown, warned = confirmations(team)
+    assert shown == []
+    assert "attestations: read only the first 200 of 201 attestations" in warned
 
 
 def test_nobody_can_attest_in_the_name_of_another(team: Zoo) -> None:

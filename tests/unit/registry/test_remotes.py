@@ -200,6 +200,18 @@ def test_an_older_state_is_accepted_by_adding_the_remote_again(team: Path, keys:
     zoo.load("team:net", progress=False)
 
 
+@pytest.mark.parametrize("content", [b"", b"damaged", b"\xff 7", b"7"])
+def test_a_damaged_memory_of_a_serial_is_forgotten(team: Path, content: bytes, monkeypatch: Any) -> None:
+    state = team.with_name("state")
+    monkeypatch.setenv("ZOO_STATE", str(state))
+    zoo.add_remote("team", str(team))
+    (memory,) = (state / "zoos").iterdir()
+    whole = memory.read_bytes()
+    memory.write_bytes(content)
+    zoo.load("team:net", progress=False)
+    assert memory.read_bytes() == whole
+
+
 def test_a_copy_is_read_only_with_the_signers_that_allowed_it(
     online: tuple[str, list[str], dict[str, Any]], team: Path, keys: Keys, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -100,4 +100,4 @@ def test_a_plain_registry_toml_is_not_an_index() -> None:
 def test_names_of_versions_are_split() -> None:
     assert parsed_version("net") == ("net", "")
     assert parsed_version("net@0f") == ("net", "0f")
-    assert [parsed_version(name) for name in ("a/b", "a:b", "a.b", "@0f", "")] == [None] * 5
+    assert [parsed_version(name) for name in ("a/b", "a:b", "a.b", "@0f", "net@", "")] == [None] * 6

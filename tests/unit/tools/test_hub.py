@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 import zoo
-from tests.fake_hub import FakeHub, Repository, connected, serving_hub
+from tests.fake_hub import Answer, FakeHub, Repository, connected, serving_hub
 from tests.shell import zoo as shell
 from zoo.errors import DataError, OptionError, OutputError, SpecError, UnknownName, WeightsError, ZooError
 from zoo.files.canonical import canonical_json
@@ -264,14 +264,22 @@ def test_somebody_else_pushes_in_between(hub: FakeHub, model: Repository, run: P
         (NAME, {"tag": "a b"}, "cannot be a model on the Hugging Face Hub"),
         (NAME, {"license": "nonsense"}, '"license" must be one of'),
         (NAME, {"license": "/home/ada/MIT"}, "license holds a path"),
+        ("hf:me/turing-laptop", {}, "name holds the name of this machine"),
     ],
 )
 def test_arguments_are_checked(
-    hub: FakeHub, to: str, options: dict[str, Any], message: str, run: Path
+    hub: FakeHub, to: str, options: dict[str, Any], message: str, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "turing-laptop")
     with pytest.raises(ZooError, match=message):
         push(run, to, **options)
     assert not [request for request in hub.requests if "/commit/" in request]
+
+
+@pytest.mark.parametrize("name", ["shapes-v1.5", "_shapes"])
+def test_a_model_may_have_a_name_that_is_not_an_id(hub: FakeHub, run: Path, name: str) -> None:
+    push(run, f"hf:me/{name}")
+    assert zoo.load(f"hf:me/{name}", progress=False).card
 
 
 def test_what_cannot_be_published_cannot_be_pushed(hub: FakeHub, run: Path) -> None:
@@ -330,7 +338,12 @@ def test_a_file_of_that_name_stays_a_file(model: Repository, run: Path) -> None:
         assert load().path == place
 
 
-@pytest.mark.parametrize("name", ["hf:shapes", "hf:", "hf:a/b/c", "hf:a/b@", "hf:a/b@@c", "hf:a/../b"])
+WRONG = ("hf:shapes", "hf:", "hf:a/b/c", "hf:a/b@", "hf:a/b@@c", "hf:a/../b")
+# The client stores a revision in a file of that name
+OUTSIDE = ("hf:a/b@../../x", "hf:a/b@refs/../../x", "hf:a/b@/tmp/x", "hf:a/b@-x")
+
+
+@pytest.mark.parametrize("name", [*WRONG, *OUTSIDE])
 def test_a_wrong_name_is_refused(name: str) -> None:
     with pytest.raises(WeightsError, match="cannot be a model on the Hugging Face Hub") as caught:
         load(name)
@@ -338,8 +351,16 @@ def test_a_wrong_name_is_refused(name: str) -> None:
 
 
 def test_a_name_that_the_client_refuses_is_an_error_in_a_sentence(hub: FakeHub) -> None:
-    with pytest.raises(DataError, match=r"hf:a--b/\.c: "):
+    with pytest.raises(DataError, match=r"hf:a--b/\.c: ") as error:
         load("hf:a--b/.c")
+    assert error.value.hint is None, "trying again does not help"
+
+
+def test_a_token_that_a_server_repeats_is_not_shown(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"X-Error-Message": "unknown token hf_of_a_test"}
+    monkeypatch.setattr(FakeHub, "answer", lambda *_: Answer(400, b"{}", said))
+    with pytest.raises(DataError, match=r"refused this: unknown token \*\*\*$"):
+        load("hf:me/shapes")
 
 
 def test_a_flipped_bit_is_refused_and_downloaded_again(hub: FakeHub, way: str, run: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_withdrawn_version_keeps_its_entry_and_cannot_come_back(run: Path, tea
     publish([run], team)
     withdrawn = publish([], team, withdraw="net", reason="trained | on test <images>")
     assert withdrawn["weights"][0]["withdrawn"] == "trained | on test <images>"
-    assert "withdrawn: trained &#124; on test &lt;images&gt;" in (team / "README.md").read_text()
+    assert r"withdrawn: trained \| on test \<images\>" in (team / "README.md").read_text()
     require_whole(team)
     with pytest.raises(WeightsError, match="was withdrawn: trained"):
         publish([run], team)
@@ -265,6 +265,24 @@ def test_the_page_of_a_zoo_shows_who_has_confirmed_what(run: Path, team: Path, k
     require_whole(team)
 
 
+def test_texts_of_the_page_of_a_zoo_are_escaped(run: Path, team: Path) -> None:
+    link = "[x](https://example.org)"
+    rewritten(run / "best.safetensors", metrics={"val": {link: 0.5}}, intervals={"val": {}})
+    publish([run], team, license=f"{link} | <b>\n\n# big \x1b[31m")
+    text = (team / "README.md").read_text()
+    assert text.count(r"\[x\](https://example.org)") == 2
+    assert r"\| \<b\>  \# big \\x1b\[31m" in text
+    assert not re.search(r"(?m)^# big|(?<!\\)\[x\]|\x1b", text)
+
+
+def test_the_checksums_are_of_the_index_as_it_is(run: Path, team: Path) -> None:
+    publish([run], team)
+    index = team / "registry.toml"
+    index.write_text(f"# as our team likes it\n{index.read_text()}")
+    publish([], team)
+    require_whole(team)
+
+
 def test_a_damaged_file_of_a_zoo_is_written_again(run: Path, team: Path) -> None:
     publish([run], team)
     (file,) = team.glob("weights/*")
@@ -352,7 +370,10 @@ def test_weights_to_start_from_are_named_as_in_the_zoo(run: Path, registry: Regi
     )
 
 
-SECRETS = (f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", f"on {HOST}", f"by {USER}.")
+SECRETS = (
+    *(f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", "/photos", "`/srv/photos/cats`"),
+    *("{/srv/photos/cats}", f"on {HOST}", f"by {USER}."),
+)
 
 
 def planted(value: Any, secret: str) -> Iterator[tuple[str, Any]]:
@@ -399,6 +420,11 @@ def test_nothing_in_a_zoo_tells_about_this_machine(run: Path, team: Path, tmp_pa
     rewritten(other(run, seconds=1.0) / "best.safetensors", changes=(f"data.file: a -> {HOME}/b",))
     with pytest.raises(WeightsError, match=r"changes holds the home folder"):
         publish([run.with_name("net-1")], team, name="net")
+    card, content = read_weights(run / "best.safetensors")
+    noted = {KEY: canonical_json(card.to_dict()), "note": f"made in {HOME}/x"}
+    write_container(run.with_name("noted.safetensors"), [*content.tensors.values()], noted)
+    with pytest.raises(WeightsError, match=r"metadata\.note holds the home folder"):
+        publish([run.with_name("noted.safetensors")], team)
     publish([run], team)
     with pytest.raises(WeightsError, match="the arguments cannot be published"):
         publish([], team, withdraw="net", reason=f"ask {USER}")

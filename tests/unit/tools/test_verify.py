@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,17 @@ def test_an_attestation_states_which_metrics_agree(
     (path,) = {row["attestation"] for row in other}
     (used,) = json.loads(Path(path).read_text())["predicate"]["configuration"]
     assert used["digest"]["sha256"] != fingerprint, "that of the data that was used"
+
+
+def test_an_attestation_does_not_name_the_user_as_a_file_may(
+    trained: Path, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "grace")
+    file = shutil.copy(trained, tmp_path / "grace.safetensors")
+    rows = zoo.verify(file, attest=keys.ada, out=tmp_path / "out", progress=False)
+    path = Path(rows[0]["attestation"])
+    assert path.name.startswith("weights-")
+    assert b"grace" not in path.read_bytes()
 
 
 def test_metrics_that_cannot_be_measured_are_not_attested(

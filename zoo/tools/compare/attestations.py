@@ -7,20 +7,21 @@ to the folder `attestations` of a zoo. Torch-free until something is attested.
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import re
 from collections.abc import Mapping, Set
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import OptionError, OutputError, ZooError, warn
+from zoo.errors import OptionError, OutputError, WeightsError, ZooError, warn
 from zoo.files import signatures
 from zoo.files.atomic import write_output
 from zoo.files.hashes import sha256_of
 from zoo.files.regular import read_regular
 from zoo.tools.compare.card_recipe import recipe_of
 from zoo.tools.compare.statements import Command, read_statement, statement
+from zoo.tools.share.public_recipe import refuse_private
 
 if TYPE_CHECKING:
     from zoo.api.model import Model
@@ -62,7 +63,7 @@ def attest(
     """
     card, path, sha256 = published.card, published.path, sha256_of(published.path)
     name = path.parent.name if path.stem in ("best", "model") else path.stem
-    name = re.sub(r"[^\w-]", "-", name.removesuffix(f"-{sha256[:16]}"), flags=re.ASCII)
+    name = _public(re.sub(r"[^\w-]", "-", name.removesuffix(f"-{sha256[:16]}"), flags=re.ASCII))
     here = {"versions": {**versions, "python": platform.python_version()}}
     here |= {name: getattr(environment, name) for name in ("processor", "device", "threads")}
     content = statement(
@@ -74,7 +75,17 @@ def attest(
         inputs={card.dataset.name: data_sha256, "base weights": card.base_model.get("sha256", "")},
         environment=here,
     )
+    refuse_private(json.loads(content), "the attestation")
     return _write(Path(out or FOLDER).expanduser(), f"{name}-{sha256[:16]}-{command}", content, key)
+
+
+def _public(name: str) -> str:
+    """Return the name of weights, or another one if it is that of this machine or its user."""
+    try:
+        refuse_private({"name": name}, "it")
+    except WeightsError:
+        return "weights"
+    return name
 
 
 def _write(folder: Path, name: str, content: bytes, key: str | Path) -> Path:
@@ -105,7 +116,10 @@ def attestations_in(folder: Path, sha256s: Set[str], allowed: bytes) -> dict[str
         the fingerprint of another key.
     """
     found: dict[str, list[dict[str, str]]] = {}
-    for path in islice(sorted(folder.glob("*.json")), _MOST):
+    paths = sorted(folder.glob("*.json"))
+    if len(paths) > _MOST:
+        warn(f"{folder}: read only the first {_MOST} of {len(paths):,} attestations")
+    for path in paths[:_MOST]:
         try:
             content = read_regular(path, most=_MOST_BYTES)
             read = read_statement(content)
@@ -116,7 +130,8 @@ def attestations_in(folder: Path, sha256s: Set[str], allowed: bytes) -> dict[str
             continue
         if by:
             row = {"outcome": read.outcome, "by": by, "date": read.date, "conditions": read.conditions}
-            found.setdefault(read.subject, []).append(row)
+            rows = found.setdefault(read.subject, [])
+            rows += [row] if row not in rows else []
     return found
 
 

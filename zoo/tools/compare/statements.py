@@ -8,7 +8,6 @@ https://github.com/in-toto/attestation/tree/main/spec, https://slsa.dev/spec/v1.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -21,6 +20,7 @@ _PROVENANCE = "https://slsa.dev/provenance/v1"
 _TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 # What made the bytes of a provenance: `zoo reproduce`
 _BUILD = "urn:zoo:reproduce:v1"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Confirmation(NamedTuple):
@@ -57,7 +57,7 @@ def statement(
         environment: `{versions, processor, device, threads}`.
     """
     used = [{"name": name, "digest": {"sha256": value}} for name, value in inputs.items() if value]
-    finished = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    finished = f"{datetime.now(UTC):{_TIME}}"
     if tests is None:
         build = {"buildType": _BUILD, "externalParameters": {"recipe": recipe}}
         build |= {"internalParameters": environment, "resolvedDependencies": used}
@@ -99,11 +99,14 @@ def read_statement(content: bytes) -> Confirmation:
         } if (type_, kind) == (_STATEMENT, _TEST_RESULT) and (passed or failed):
             if (result == "FAILED") != bool(failed):
                 raise ValueError("its result does not follow from its tests")
+            names = [name for name in (*passed, *failed) if isinstance(name, str)]
+            if len({*names}) < len(passed) + len(failed):
+                raise ValueError("its tests have no names, or a name twice")
             did = "measured again" if command == "verify" else "trained again: other bits"
             outcome = f"{did}, {len(passed)} of {len(passed) + len(failed)} metrics agree"
         case _:
             raise ValueError("its predicate is neither SLSA provenance nor a test result by zoo")
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", finished, re.ASCII):
+    if not _is_time(finished):
         raise ValueError("it does not state when the work was done")
     match environment:
         case {"versions": {**versions}, "processor": str(processor), "device": str(device)}:
@@ -111,3 +114,10 @@ def read_statement(content: bytes) -> Confirmation:
             return Confirmation(subject, outcome, finished[:10], ", ".join(filter(None, words)))
         case _:
             raise ValueError("it does not state where the work was done")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return f"{datetime.strptime(text, _TIME):{_TIME}}" == text
+    except ValueError:
+        return False

@@ -38,7 +38,7 @@ def as_markdown(card: Card, links: Links) -> str:
     Args:
         links: the addresses of figures, by name; other figures are left out.
     """
-    return f"# {_plain(card['name'])}\n\n{_body(card, links)}\n"
+    return f"# {plain(card['name'])}\n\n{_body(card, links)}\n"
 
 
 def as_html(card: Card, figures: Mapping[str, bytes]) -> str:
@@ -71,7 +71,7 @@ def _body(card: Card, links: Links) -> str:
         _section(
             "Use", _commands(card.get("use", {})), _code(card["python"], "python") if "python" in card else ""
         ),
-        _section("Limits", "\n".join(f"- {_plain(limit)}" for limit in card.get("limits", []))),
+        _section("Limits", "\n".join(f"- {plain(limit)}" for limit in card.get("limits", []))),
         _section("Metrics", *_metrics(card, units)),
         _section("Metrics by class", _table(card.get("by_class", []), units)),
         _section("Fitted temperature", _pairs(fitted)),
@@ -94,7 +94,7 @@ def confirmations_table(confirmations: Sequence[Mapping[str, str]]) -> str:
 def _section(title: str, *parts: str, about: str = "") -> str:
     """Return a section, or nothing if it would have only an introduction."""
     written = [part for part in parts if part]
-    return "\n\n".join(filter(None, [f"## {_plain(title)}", _plain(about), *written])) if written else ""
+    return "\n\n".join(filter(None, [f"## {plain(title)}", plain(about), *written])) if written else ""
 
 
 def _summary(card: Card) -> str:
@@ -114,8 +114,8 @@ def _summary(card: Card) -> str:
         ("license of the data", data.get("license")),
     ]
     about = f"{architecture['name']} for {task['name']}, trained on {data['name']}."
-    summary = f"{_plain(card['summary'])}.\n\n" if "summary" in card else ""
-    return f"{summary}{_plain(about)}\n\n{_pairs(facts)}"
+    summary = f"{plain(card['summary'])}.\n\n" if "summary" in card else ""
+    return f"{summary}{plain(about)}\n\n{_pairs(facts)}"
 
 
 def _metrics(card: Card, units: Mapping[str, str]) -> list[str]:
@@ -137,7 +137,7 @@ def _metrics(card: Card, units: Mapping[str, str]) -> list[str]:
         return []
     count = f"The {measured['split']} split has {measured['count']:,} {measured['unit']}." if measured else ""
     spread = f"{card['spread']} (mean and standard deviation)." if "spread" in card else _ONE_SEED
-    return [_grid(head, rows), _plain(count), _plain(spread)]
+    return [_grid(head, rows), plain(count), plain(spread)]
 
 
 def _findings(found: Card, card: Card, units: Mapping[str, str], links: Links) -> str:
@@ -196,7 +196,7 @@ def _code(text: str, language: str = "text") -> str:
 
 
 def _figures(names: Iterable[str], about: str, links: Links) -> str:
-    return "\n\n".join(f"![{_plain(about)}]({links[name]})" for name in names if name in links)
+    return "\n\n".join(f"![{plain(about)}]({links[name]})" for name in names if name in links)
 
 
 def _pairs(pairs: Iterable[tuple[str, str | None]]) -> str:
@@ -213,7 +213,7 @@ def _table(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> str:
 
 def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *_first(rows)]
-    return "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(plain, line))} |" for line in lines)
 
 
 def _cell(value: object, unit: str) -> str:
@@ -236,6 +236,6 @@ def _first(items: Sequence[Any]) -> list[Any]:
     return [*items[:_MOST], more if isinstance(items[0], str) else [more]]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text as one line of Markdown that shows the text itself; an address becomes a link."""
     return f"<{text}>" if _ADDRESS.fullmatch(text) else _MARKS.sub(r"\\\1", shortened(text))

@@ -83,12 +83,10 @@ def push(
     if pr and (tag or private):
         raise OptionError("a pull request has no tag, and is as private as its model")
     parsed(f"{to}@{tag or 'main'}")  # a tag must be a revision that can be typed
-    refuse_private({"license": license}, "the arguments")
+    refuse_private({"license": license, "name": target.repository.partition("/")[2]}, "the arguments")
     registry = default_registry() if registry is None else registry
     with Bar() if progress else quiet():
-        ready = publishable(
-            weights, target.repository.rpartition("/")[2], license, registry, None, measure=not dry_run
-        )
+        ready = publishable(weights, "model", license, registry, None, measure=not dry_run)
         spec, stored = ready.version.spec, read_card(ready.path)
         described = card(weights, name=to, measure=not dry_run, progress=False, registry=registry)
         described.fields["license"] = license

@@ -20,8 +20,8 @@ from zoo.registry.weights_files import at_hand, weights_of
 from zoo.registry.zoo_index import INDEX, read_index
 from zoo.tools.compare.card_recipe import recipe_of
 
-# An absolute path, or one in a home folder, at the start of a text or of a word in it
-_PATH = re.compile(r"(?:^|[\s\"'=:,(\[])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:\\)")
+# A text that is an absolute path; or such a path, or one in a home folder, at the start of a word in a text
+_PATH = re.compile(r"^/\w|(?<![\w./~-])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:\\)")
 # Names that identify nobody
 _ANYBODY = {"root", "localhost", "user", "runner"}
 

@@ -22,7 +22,7 @@ from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError, OutputError, RunError, WeightsError, ZooError, warn
 from zoo.files import run_files, signatures
 from zoo.files.atomic import atomic_write, sweep
-from zoo.files.cards import CHECKPOINT, read_weights
+from zoo.files.cards import CHECKPOINT, KEY, read_weights
 from zoo.files.downloads import require_sha256
 from zoo.files.hashes import sha256_of
 from zoo.files.regular import read_regular
@@ -177,7 +177,8 @@ def publishable(
     if CHECKPOINT in content.metadata:
         hint = "publish the run directory"
         raise WeightsError(f"{path} is a checkpoint, which cannot be published", hint=hint)
-    refuse_private({"id": id_, **card.to_dict()}, str(path))
+    others = {key: value for key, value in content.metadata.items() if key != KEY}
+    refuse_private({"id": id_, "metadata": others, **card.to_dict()}, str(path))
     recipe = public_recipe(card, registry, folder)
     model = load(path, device="cpu", progress=False, registry=registry)
     spec = WeightsSpec(
@@ -244,7 +245,7 @@ def _index(folder: Path) -> ZooIndex:
     """Return the index of a zoo; an empty one for a new folder."""
     if (folder / INDEX).exists():
         return read_index(read_folder(folder), folder / INDEX)
-    if taken := [name for name in derived_files(ZooIndex()) if (folder / name).exists()]:
+    if taken := [name for name in derived_files(ZooIndex(), b"") if (folder / name).exists()]:
         message = f"{folder} is not a zoo, and publishing would overwrite its {taken[0]}"
         raise OutputError(message, hint="choose a new folder")
     return ZooIndex()
@@ -335,7 +336,7 @@ def _committed(
             _sign(signature, content, sign)
         shas = {version.spec.sha256 for _, version in index.all()}
         confirmed = attestations_in(folder / ATTESTATIONS, shas, allowed)
-        for name, each in {INDEX: content, **derived_files(index, confirmed)}.items():
+        for name, each in {INDEX: content, **derived_files(index, content, confirmed)}.items():
             if not (folder / name).is_file() or (folder / name).read_bytes() != each:
                 with atomic_write(folder / name) as file:
                     file.write(each)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from zoo.files.canonical import readable_json
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion
-from zoo.tools.share.card_text import confirmations_table
+from zoo.tools.share.card_text import confirmations_table, plain
 
 _README = """# A model zoo
 
@@ -42,18 +41,21 @@ that is shown by its fingerprint can be anyone's. `zoo card` verifies the signat
 
 
 def derived_files(
-    index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({})
+    index: ZooIndex,
+    content: bytes,
+    confirmations: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({}),
 ) -> dict[str, bytes]:
     """Return the content of README.md, config.json and SHA256SUMS by name.
 
     Args:
+        content: content of the index, which somebody may have edited.
         confirmations: who has confirmed which weights, by their sha256, as `attestations_in` returns it.
     """
-    content = {INDEX: hashlib.sha256(index.to_toml()).hexdigest()}
-    content |= {
+    files = {INDEX: hashlib.sha256(content).hexdigest()}
+    files |= {
         version.spec.file: version.spec.sha256 for _, version in index.all() if not version.spec.withdrawn
     }
-    sums = "".join(f"{sha256}  {name}\n" for name, sha256 in content.items())
+    sums = "".join(f"{sha256}  {name}\n" for name, sha256 in files.items())
     about = {"library_name": "zoo", "index": INDEX}  # what the Hugging Face Hub counts as a download
     return {
         "README.md": _page(index, confirmations).encode(),
@@ -86,8 +88,7 @@ def _row(id_: str, version: ZooVersion, *, newest: bool) -> str:
         f"{spec.bytes:,} bytes",
         licenses,
     ]
-    escaped = [html.escape(cell).replace("|", "&#124;").replace("`", "&#96;") for cell in cells]
-    return f"| {' | '.join(escaped)} | `{spec.sha256}` |"
+    return f"| {' | '.join(map(plain, cells))} | `{spec.sha256}` |"
 
 
 def _metrics(version: ZooVersion) -> Iterator[str]:
