@@ -138,9 +138,19 @@ def validate(hub: FakeHub, *, body: bytes, **_: Any) -> Answer:
 
 def about(hub: FakeHub, name: str, revision: str = "main", **_: Any) -> Answer:
     found = hub.repository(name)
-    siblings = [{"rfilename": path} for path in found.files(revision)]
+    siblings = [_sibling(hub, path, content) for path, content in found.files(revision).items()]
     more = {"sha": found.oid(revision), "private": found.private, "tags": [], "siblings": siblings}
     return _json({"id": name, "modelId": name, **more})
+
+
+def _sibling(hub: FakeHub, path: str, content: bytes) -> dict[str, Any]:
+    """Describe a file as the Hub does if a client asks for the metadata of files."""
+    facts: dict[str, Any] = {"rfilename": path, "size": len(content)}
+    facts["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if hub.large(path):  # git stores only a pointer
+        facts["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 9}
+        facts["blobId"] = "0" * 40
+    return facts
 
 
 def refs(hub: FakeHub, name: str, **_: Any) -> Answer:

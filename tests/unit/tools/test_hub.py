@@ -211,12 +211,13 @@ def test_a_pull_request_leaves_the_model_as_it_is(hub: FakeHub, model: Repositor
     assert hub.repositories.keys() == {REPOSITORY}
 
 
-def test_a_tag_names_a_commit_forever(hub: FakeHub, run: Path) -> None:
+def test_a_tag_names_a_commit_forever(hub: FakeHub, run: Path, way: str) -> None:
     first = push(run, tag="v1")
     assert push(run, tag="v1")["new"] is False
     change(run)
     with pytest.raises(OutputError, match=f"the tag v1 names another commit, {first['commit'][:12]}"):
         push(run, tag="v1")
+    assert hub.repositories[REPOSITORY].heads["main"] == first["commit"], "nothing was pushed"
     push(run, tag="v2")
     assert load(f"{NAME}@v1").path.parent.name == first["commit"]
     assert load(f"{NAME}@v2").card.environment.seconds == 777.0
@@ -298,8 +299,11 @@ def test_what_cannot_be_published_cannot_be_pushed(hub: FakeHub, run: Path) -> N
     assert not hub.requests
 
 
-def test_without_a_token_nothing_is_pushed(hub: FakeHub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_token_nothing_is_measured(
+    hub: FakeHub, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    monkeypatch.setattr("zoo.tools.share.publish._intervals", None)
     with pytest.raises(OptionError, match="there is no token for the Hub"):
         push(run)
     assert not hub.requests

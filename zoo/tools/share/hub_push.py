@@ -85,6 +85,8 @@ def push(
     parsed(f"{to}@{tag or 'main'}")  # a tag must be a revision that can be typed
     refuse_private({"license": license, "name": target.repository.partition("/")[2]}, "the arguments")
     registry = default_registry() if registry is None else registry
+    if not dry_run:
+        _require_access(to)
     with Bar() if progress else quiet():
         ready = publishable(weights, "model", license, registry, None, measure=not dry_run)
         spec, stored = ready.version.spec, read_card(ready.path)
@@ -104,32 +106,39 @@ def push(
     return {"name": to, "commit": "", "url": "", "pull_request": "", "new": True, **made, "files": rows}
 
 
-def _committed(
-    name: str, repository: str, files: Mapping[str, bytes], *, private: bool, pr: bool, tag: str
-) -> dict[str, Any]:
-    """Commit files in one step, and return what was made."""
+def _require_access(name: str) -> None:
+    """Raise OptionError without the network or without a token, before anything is measured."""
     if is_offline():
         raise OptionError(f"{name} cannot be pushed: the network is disabled", hint="unset ZOO_OFFLINE")
     with hub_client(name):
-        from huggingface_hub import CommitOperationAdd, HfApi, get_token
+        from huggingface_hub import get_token
 
         if not get_token():
             hint = "`hf auth login` stores one, or set HF_TOKEN"
             raise OptionError("there is no token for the Hub, so nothing can be pushed", hint=hint)
+
+
+def _committed(
+    name: str, repository: str, files: Mapping[str, bytes], *, private: bool, pr: bool, tag: str
+) -> dict[str, Any]:
+    """Commit files in one step, and return what was made."""
+    with hub_client(name):
+        from huggingface_hub import CommitOperationAdd, HfApi
+
         api = HfApi()
         if not pr:
             api.create_repo(repository, private=private or None, exist_ok=True)
-        before = api.model_info(repository)
+        before = api.model_info(repository, files_metadata=bool(tag))
         if private and not before.private:
             hint = "make it private in its settings on the Hub, or push without --private"
             raise OutputError(f"{name} exists and is public", hint=hint)
         tags = {each.name: each.target_commit for each in api.list_repo_refs(repository).tags} if tag else {}
-        _require_free(name, tag, tags, before.sha)
-        operations = [
-            CommitOperationAdd(path, content)
-            for path, content in files.items()
-            if path != README or not _is_edited(name, repository, before)
-        ]
+        if _is_edited(name, repository, before):
+            files = {path: content for path, content in files.items() if path != README}
+        if tag in tags and (tags[tag] != before.sha or not _has(before, files)):
+            hint = "a tag is never moved: push with another one"
+            raise OutputError(f"{name}: the tag {tag} names another commit, {tags[tag][:12]}", hint=hint)
+        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
         done = api.create_commit(
             repository,
             operations,
@@ -137,7 +146,6 @@ def _committed(
             parent_commit=before.sha,
             create_pr=pr,
         )
-        _require_free(name, tag, tags, done.oid)
         if tag:
             api.create_tag(repository, tag=tag, revision=done.oid, exist_ok=True)
     return {
@@ -146,6 +154,18 @@ def _committed(
         "pull_request": done.pr_url or "",
         "new": done.oid != before.sha,
     }
+
+
+def _has(model: ModelInfo, files: Mapping[str, bytes]) -> bool:
+    """Return whether files of a model, described with their metadata, have this content."""
+    stored = {each.rfilename: each.lfs.sha256 if each.lfs else each.blob_id for each in model.siblings or []}
+    return all(stored.get(path) in _checksums(content) for path, content in files.items())
+
+
+def _checksums(content: bytes) -> tuple[str, str]:
+    """Return the checksums of a file by git-lfs or Xet, and by git."""
+    blob = b"blob %d\0" % len(content) + content
+    return hashlib.sha256(content).hexdigest(), hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
 
 def _is_edited(name: str, repository: str, model: ModelInfo) -> bool:
@@ -159,10 +179,3 @@ def _is_edited(name: str, repository: str, model: ModelInfo) -> bool:
     if edited:
         warn(f"{name}: {README} was edited on the Hub and stays as it is; delete it there to replace it")
     return edited
-
-
-def _require_free(name: str, tag: str, tags: Mapping[str, str], commit: str | None) -> None:
-    """Raise OutputError if a tag names another commit."""
-    if tags.get(tag, commit) != commit:
-        hint = "a tag is never moved: push with another one"
-        raise OutputError(f"{name}: the tag {tag} names another commit, {tags[tag][:12]}", hint=hint)
