@@ -47,7 +47,12 @@ def command(
     does[False] = ("would be " * dry_run + "withdrawn") if settings["withdraw"] else does[False]
     print_table(
         [
-            [f"{row['id']}@{row['sha256'][:16]}", f"{row['bytes'] / 1e6:,.1f} MB", does[row["new"]]]
+            [
+                f"{row['id']}@{row['sha256'][:16]}",
+                f"{row['bytes'] / 1e6:,.1f} MB",
+                row["license"],
+                does[row["new"]],
+            ]
             for row in result["weights"]
         ]
     )

@@ -23,6 +23,8 @@ MOST_BYTES, _MOST_ALLOWED = 1 << 15, 1 << 20
 # Seconds to verify; and to sign, in which someone enters a passphrase
 _SECONDS, _PATIENCE = 30.0, 300.0
 _ARMORED = rb"-----BEGIN SSH SIGNATURE-----\n[A-Za-z0-9+/=\n]+-----END SSH SIGNATURE-----\n"
+# A line of allowed signers: a name and a key, perhaps with options between them
+_ALLOWED = re.compile(rb"^[^#\s].*\s(ssh|ecdsa|sk)-[\w@.-]+\s+[A-Za-z0-9+/=]{20}", re.M)
 _NOT_VALID = re.compile(r":\d+: (key (?:has expired|is not)\b.*)")
 _HINT = "install OpenSSH 8.2 or later (the package openssh-client or openssh)"
 
@@ -84,12 +86,17 @@ def split(signatures: bytes) -> list[bytes]:
 
 
 def allowed_signers(path: str | Path) -> bytes:
-    """Return a file of allowed signers. Raises DataError if it cannot be read."""
+    """Return a file of allowed signers. Raises DataError if it cannot be read, or has no line with a key."""
+    hint = "each line has a name and a public key: `man ssh-keygen`, ALLOWED SIGNERS"
     try:
-        return read_regular(path, most=_MOST_ALLOWED)
+        allowed = read_regular(path, most=_MOST_ALLOWED)
     except OSError as error:
-        hint = "each line has a name and a public key: `man ssh-keygen`, ALLOWED SIGNERS"
         raise DataError(f"the allowed signers {path} cannot be read: {error.strerror}", hint=hint) from None
+    if not _ALLOWED.search(allowed):
+        raise DataError(
+            f"the allowed signers {path} have no line such as `NAME ssh-ed25519 AAAA...`", hint=hint
+        )
+    return allowed
 
 
 def signers_of(content: bytes, signatures: bytes, namespace: str, allowed: bytes = b"") -> list[Signer]:

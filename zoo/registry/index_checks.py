@@ -33,8 +33,11 @@ def require_signed(
         stored = small_file(place, max_bytes=most, seconds=seconds) if url else read_regular(place, most=most)
     except (OSError, DataError) as error:
         why = error if isinstance(error, DataError) else f"{place}: {error.strerror}"
-        message = f"{name} must be signed by a key in {signers}, but its signature cannot be read: {why}"
-        raise DataError(message, hint="ask its publisher to sign it with `zoo publish --sign`") from None
+        message = (
+            f"{name} must be signed by a key in {signers}, but its index has no readable signature: {why}"
+        )
+        hint = "it was changed since it was signed, or never signed: ask its publisher"
+        raise DataError(message, hint=hint) from None
     by = signatures.signers_of(content, stored, signatures.INDEX, allowed)
     if any(signer.principal for signer in by):
         return

@@ -58,10 +58,10 @@ class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @checked
 def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str, Any]:
-    """Give a zoo a name, so that `NAME:ID` means its weights. A remote of that name is replaced.
+    """Give a zoo a name, so that `NAME:ID` means its weights.
 
-    The index of the zoo is read once, and nothing is stored if that fails. An older index than the last one
-    is accepted.
+    A remote of that name is replaced, but not one with signers by one without. The index of the zoo is read
+    once, and nothing is stored if that fails. An older index than the last one is accepted.
 
     Args:
         address: a folder, or an https address. Credentials belong in `~/.netrc`.
@@ -70,7 +70,7 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
     Returns the remote, as `list_remotes` does.
 
     Raises:
-        OptionError: the name or the address is invalid.
+        OptionError: the name or the address is invalid, or signers are missing.
         CatalogError, DataError: there is no zoo at the address, it cannot be read, or none of the signers has
             signed it.
     """
@@ -83,7 +83,13 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
         raise OptionError(f"the name of a remote {why} (got {name!r:.80})")
     remote = Remote(_checked_address(address), str(Path(signers).expanduser().absolute()) if signers else "")
     known = read_remotes()
+    before = known.get(name, remote)
+    if before.signers and not signers:
+        hint = f"`zoo remote remove {name}` first lets it be added without signers"
+        raise OptionError(f"{name} has the signers {before.signers}, which must be given again", hint=hint)
     index = fetch_index(name, remote, accept_older=True)
+    if before.address != remote.address:
+        warn(f"{name} was the zoo at {before.address}")
     _write(known | {name: remote})
     return _row(name, remote, index)
 
@@ -102,7 +108,11 @@ def list_remotes() -> list[dict[str, Any]]:
 def remove_remote(name: str) -> dict[str, Any]:
     """Remove the name of a zoo, and return it as `list_remotes` does. Raises UnknownName."""
     known = read_remotes()
-    remote = _remote(name, known)
+    if name not in known:
+        raise UnknownName(
+            f"unknown remote {name!r}{did_you_mean(name, known)}", hint="`zoo remote list` shows all"
+        )
+    remote = known[name]
     _write({key: other for key, other in known.items() if key != name})
     return _row(name, remote, cached_index(remote))
 
@@ -288,6 +298,9 @@ def read_folder(folder: Path) -> bytes:
     try:
         return read_regular(folder / INDEX, most=MOST_BYTES)
     except OSError as error:
+        if not folder.exists():
+            hint = "check the path, and whether the disk is connected"
+            raise CatalogError(f"the folder {folder} does not exist", hint=hint) from None
         message = f"{folder} is not a zoo: {INDEX} cannot be read ({error.strerror})"
         raise CatalogError(message, hint="`zoo publish RUN... FOLDER` creates a zoo") from None
 

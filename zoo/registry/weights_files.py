@@ -17,6 +17,7 @@ from zoo.registry import hub_weights, remotes
 from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
+from zoo.registry.zoo_index import INDEX
 
 # What zoo-runtime can do, which has no torch
 _EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a machine with torch"
@@ -98,6 +99,8 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues the run"
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
+    if (directory / INDEX).is_file():
+        raise _zoo_folder(directory)
     hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
     if not runs and find_spec("torch") is None:
         hint = _EXPORTED
@@ -190,6 +193,11 @@ def _published(name: str, spec: WeightsSpec) -> Path:
 
 def _unknown(registry: Registry, name: str) -> WeightsError:
     """Return the error for a word that is not a published id, with suggestions."""
+    if (word := name.rstrip(":")) in remotes.read_remotes():
+        hint = f"write {word}:ID; `zoo list --remote {word}` shows its weights"
+        return WeightsError(f"{name} is a remote, not weights", hint=hint)
+    if Path(name, INDEX).is_file():
+        return _zoo_folder(Path(name))
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
             hint = "a name without a / or a suffix is treated as the id of published weights"
@@ -199,6 +207,11 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     if trained := ", ".join(weights_of(registry, name)):
         hint = f"this is an architecture; its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
+
+
+def _zoo_folder(folder: Path) -> WeightsError:
+    hint = f"`zoo remote add NAME {shlex.quote(str(folder))}` gives it a name; its weights are then NAME:ID"
+    return WeightsError(f"{folder} is a zoo, not weights", hint=hint)
 
 
 def weights_of(registry: Registry, name: str) -> list[str]:

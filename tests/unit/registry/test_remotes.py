@@ -170,7 +170,7 @@ def sign(team: Path, key: Path) -> None:
 
 
 def test_a_remote_with_signers_needs_a_signature_by_one_of_them(team: Path, keys: Keys) -> None:
-    with pytest.raises(DataError, match=r"team must be signed by a key in .*, but its signature cannot be r"):
+    with pytest.raises(DataError, match=r"team must be signed by a key in .*, but its index has no read"):
         zoo.add_remote("team", str(team), signers=keys.signers)
     assert zoo.list_remotes() == []
     sign(team, keys.eve)
@@ -182,6 +182,40 @@ def test_a_remote_with_signers_needs_a_signature_by_one_of_them(team: Path, keys
     assert str(keys.signers) in shell("remote", "list").stdout
     zoo.load("team:net", progress=False)
     assert zoo.list_weights(remote="team") == ["team:net"]
+
+
+def test_a_remote_does_not_lose_its_signers_by_being_added_again(team: Path, keys: Keys) -> None:
+    sign(team, keys.ada)
+    zoo.add_remote("signed", team, signers=keys.signers)
+    with pytest.raises(
+        OptionError, match=f"signed has the signers {keys.signers}, which must be given again"
+    ):
+        zoo.add_remote("signed", team)
+    zoo.remove_remote("signed")
+    assert zoo.add_remote("signed", team)["signers"] == ""
+
+
+def test_it_is_told_that_a_name_means_another_zoo(team: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(team, tmp_path / "other")
+    zoo.add_remote("team", team)
+    with pytest.warns(ZooWarning, match=f"team was the zoo at {team}$"):
+        zoo.add_remote("team", other)
+
+
+@pytest.mark.parametrize("key", ["public", "private"])
+def test_allowed_signers_without_names_are_refused(team: Path, keys: Keys, key: str) -> None:
+    file = keys.ada if key == "private" else keys.ada.with_suffix(".pub")
+    with pytest.raises(DataError, match="have no line such as `NAME ssh-ed25519 AAAA"):
+        zoo.add_remote("signed", team, signers=file)
+
+
+def test_a_folder_that_is_gone_is_told_from_one_that_is_no_zoo(team: Path, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"the folder .*gone does not exist") as error:
+        zoo.add_remote("x", tmp_path / "gone")
+    assert "whether the disk is connected" in str(error.value.hint)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CatalogError, match=r"is not a zoo: registry.toml cannot be read"):
+        zoo.add_remote("x", tmp_path / "empty")
 
 
 def test_an_older_state_is_accepted_by_adding_the_remote_again(team: Path, keys: Keys) -> None:
@@ -245,6 +279,18 @@ def test_remotes_are_never_read_from_the_current_folder(team: Path, monkeypatch:
     monkeypatch.setenv("ZOO_REMOTES", "remotes.toml")
     with pytest.raises(CatalogError, match=r"\$ZOO_REMOTES must be an absolute path"):
         zoo.list_remotes()
+
+
+def test_a_zoo_in_place_of_weights_is_told(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zoo.add_remote("team", team)
+    for name in ("team", "team:"):
+        with pytest.raises(WeightsError, match=f"{name} is a remote, not weights\nwrite team:ID;"):
+            zoo.load(name)
+    monkeypatch.chdir(team.parent)
+    zoo.remove_remote("team")
+    for name in ("team", "./team"):
+        with pytest.raises(WeightsError, match="team is a zoo, not weights\n`zoo remote add NAME team`"):
+            zoo.load(name)
 
 
 def test_paths_stay_paths(team: Path, net_file: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_published_run_is_listed_with_its_proof(run: Path, team: Path) -> None
     result = publish([run], team, license="CC0-1.0")
     best = run / "best.safetensors"
     sha256, size = sha256_of(best), best.stat().st_size
-    row = {"id": "net", "sha256": sha256, "bytes": size, "new": True}
+    row = {"id": "net", "sha256": sha256, "bytes": size, "license": "CC0-1.0", "new": True}
     assert result == {"folder": str(team), "serial": 1, "weights": [row], "signature": None}
     found = index(team).find("net")
     assert (team / found.spec.file).read_bytes() == best.read_bytes()
@@ -150,7 +150,7 @@ def test_a_withdrawn_version_keeps_its_entry_and_cannot_come_back(run: Path, tea
         ("net@0123", "x", "a version must be 16 to 64 hexadecimal digits"),
         ("a/b", "x", "withdraw must be ID or ID@SHA256"),
         ("net", "two\nlines", "reason must be one line"),
-        ("net", "", "withdraw with a reason"),
+        ("net", "", "withdraw and reason must be given together"),
     ],
 )
 def test_a_wrong_withdrawal_is_refused(run: Path, team: Path, name: str, reason: str, message: str) -> None:
@@ -210,7 +210,7 @@ def test_a_second_key_is_added_to_the_signatures_of_an_index(run: Path, team: Pa
         assert publish([], team, sign=keys.eve)["weights"] == []
         assert signers(team, keys) == ["ada@example.org", ""]
     assert (team / "registry.toml").read_bytes() == before
-    with pytest.raises(CatalogError, match="is not a zoo"):
+    with pytest.raises(CatalogError, match="does not exist"):
         publish([], team.with_name("none"), sign=keys.ada)
     assert not team.with_name("none").exists()
 
@@ -229,6 +229,35 @@ def test_a_signed_zoo_is_not_changed_without_a_signature(run: Path, team: Path, 
     assert signers(team, keys) == ["ada@example.org"]
     with pytest.raises(OptionError, match="the key to sign with is not a file"):
         publish([run], team, name="x", sign="no-such-key")
+
+
+def test_an_index_that_was_changed_since_it_was_signed_is_not_signed_again(
+    run: Path, team: Path, keys: Keys
+) -> None:
+    publish(run, team, sign=keys.ada)
+    file = team / "registry.toml"
+    file.write_bytes(file.read_bytes().replace(b'license = "', b'license = "X'))
+    files = sorted(team.rglob("*"))
+    for runs, options in (([], {"sign": keys.ada}), ([], {}), ([run], {"name": "x", "sign": keys.ada})):
+        with pytest.raises(OutputError, match=r"registry.toml was changed since it was signed(?m:$)"):
+            publish(runs, team, **options)
+    assert sorted(team.rglob("*")) == files
+
+
+def test_the_license_of_published_weights_can_be_changed(run: Path, team: Path) -> None:
+    publish(run, team, license="MIT")
+    assert publish(run, team)["serial"] == 1, "no license keeps the old one"
+    again = publish(run, team, license="Apache-2.0")
+    assert (again["serial"], again["weights"][0]["new"]) == (2, False)
+    (version,) = index(team).versions["net"]
+    assert version.spec.license == again["weights"][0]["license"] == "Apache-2.0"
+    with pytest.raises(OptionError, match="license requires runs"):
+        publish([], team, license="MIT")
+
+
+def test_a_run_directory_does_not_become_a_zoo(run: Path) -> None:
+    with pytest.raises(OutputError, match="is a run directory, not a zoo"):
+        publish(run, run)
 
 
 def test_a_publisher_that_stops_before_the_index_leaves_the_signature_of_the_old_one(

@@ -94,7 +94,8 @@ def publish(
             Without runs, only the files that follow from the index are written and, with `sign`, a signature.
         folder: folder of the zoo, which is created if it does not exist.
         name: id of the weights; by default, the name of the run directory or file.
-        license: license of the weights, such as `MIT`.
+        license: license of the weights, such as `MIT`. That of weights which were published before can be
+            changed by publishing them again.
         sign: SSH key to sign the index with: a private key file, or a public one whose private key is in the
             SSH agent. If the index does not change, its other signatures are kept.
         signers: file with allowed signers, as `ssh-keygen` reads it. Attestations of their keys have their
@@ -107,24 +108,27 @@ def publish(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{folder, serial, weights: [{id, sha256, bytes, new}], signature}`. `new` is False for weights that
-        were published before. `serial` counts the changes of the zoo. `signature` is the file with the
-        signatures of the index, or None.
+        `{folder, serial, signature, weights: [{id, sha256, bytes, license, new}]}`. `new` is False for
+        weights that were published before. `serial` counts the changes of the zoo. `signature` is the file
+        with the signatures of the index, or None.
 
     Raises:
         WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
             others could use.
         OutputError: the folder is not a zoo, is in use by another publisher, is signed and would not be
-            anymore, or cannot be written to.
+            anymore, was changed since it was signed, or cannot be written to.
         OptionError: an id or an argument is invalid.
     """
     folder = Path(folder)
     given: list[str | Path] = [runs] if isinstance(runs, str | Path) else [*runs]
-    if (given and withdraw) or bool(withdraw) != bool(reason) or (name is not None and len(given) != 1):
-        raise OptionError(
-            "give runs to publish, or withdraw with a reason; name is for a single run",
-            hint="`zoo publish --help` shows both forms",
-        )
+    if given and withdraw:
+        raise OptionError("runs cannot be published and withdrawn at once", hint="give only one of the two")
+    if bool(withdraw) != bool(reason):
+        raise OptionError("withdraw and reason must be given together")
+    if name is not None and len(given) != 1:
+        raise OptionError("name is for a single run")
+    if license and not given:
+        raise OptionError("license requires runs", hint="publish them again to change their license")
     refuse_private({"license": license, "reason": reason}, "the arguments")
     commit = partial(
         _committed,
@@ -139,7 +143,8 @@ def publish(
         with _zoo(folder, dry_run=dry_run) as index:
             changed, rows = _withdrawn(index, withdraw, reason) if withdraw else (index, [])
             return commit(index, changed, rows)
-    _require_signature(folder, sign)  # before the work
+    _index(folder)  # which may be refused, as the next line does, before the work
+    _require_signature(folder, sign)
     with Bar() if progress else quiet():
         found = [publishable(run, name, license, registry, folder, measure=not dry_run) for run in given]
         ids = [weights.id for weights in found]
@@ -242,9 +247,14 @@ def _zoo(folder: Path, *, dry_run: bool) -> Generator[ZooIndex]:
 
 
 def _index(folder: Path) -> ZooIndex:
-    """Return the index of a zoo; an empty one for a new folder."""
+    """Return the index of a zoo; an empty one for a new folder. Raises OutputError."""
     if (folder / INDEX).exists():
-        return read_index(read_folder(folder), folder / INDEX)
+        content = read_folder(folder)
+        _require_unaltered(folder, content)
+        return read_index(content, folder / INDEX)
+    if (folder / run_files.CONFIG).exists():
+        message = f"{folder} is a run directory, not a zoo"
+        raise OutputError(message, hint="name the folder of the zoo last: `zoo publish RUN... FOLDER`")
     if taken := [name for name in derived_files(ZooIndex(), b"") if (folder / name).exists()]:
         message = f"{folder} is not a zoo, and publishing would overwrite its {taken[0]}"
         raise OutputError(message, hint="choose a new folder")
@@ -267,9 +277,19 @@ def _added(index: ZooIndex, found: Sequence[Publishable]) -> tuple[ZooIndex, lis
             )
         if not same:
             versions[weights.id] = (weights.version, *before)
-        rows.append({"id": weights.id, "sha256": spec.sha256, "bytes": spec.bytes, "new": not same})
-    changed = any(row["new"] for row in rows)
+        elif spec.license:  # the only fact about published bytes that can change
+            versions[weights.id] = tuple(_licensed(version, spec) for version in before)
+        terms = spec.license or (same[0].spec.license if same else "")
+        row = {"id": weights.id, "sha256": spec.sha256, "bytes": spec.bytes, "license": terms}
+        rows.append(row | {"new": not same})
+    changed = versions != dict(index.versions)
     return ZooIndex(index.serial + 1, versions) if changed else index, rows
+
+
+def _licensed(version: ZooVersion, spec: WeightsSpec) -> ZooVersion:
+    """Return a version, with the license of a spec if it has the same bytes."""
+    same = version.spec.sha256 == spec.sha256
+    return ZooVersion(replace(version.spec, license=spec.license), version.recipe) if same else version
 
 
 def _withdrawn(index: ZooIndex, name: str, reason: str) -> tuple[ZooIndex, list[dict[str, Any]]]:
@@ -285,7 +305,8 @@ def _withdrawn(index: ZooIndex, name: str, reason: str) -> tuple[ZooIndex, list[
         raise WeightsError(f"{id_}@{version.digits} was withdrawn before: {version.spec.withdrawn}")
     spec = replace(version.spec, withdrawn=reason)
     others = [ZooVersion(spec, version.recipe) if each is version else each for each in index.versions[id_]]
-    row = {"id": id_, "sha256": spec.sha256, "bytes": spec.bytes, "new": False, "withdrawn": reason}
+    row = {"id": id_, "sha256": spec.sha256, "bytes": spec.bytes, "license": spec.license}
+    row |= {"new": False, "withdrawn": reason}
     return ZooIndex(index.serial + 1, {**index.versions, id_: tuple(others)}), [row]
 
 
@@ -312,6 +333,19 @@ def _require_signature(folder: Path, sign: object) -> None:
     if not sign and any((folder / SIGNATURES).glob("*.sig")):
         hint = f"sign with --sign KEY; to stop signing, delete {folder / SIGNATURES}"
         raise OutputError(f"{folder} is signed, and its users may refuse an unsigned index", hint=hint)
+
+
+def _require_unaltered(folder: Path, content: bytes) -> None:
+    """Raise OutputError if the index of a signed zoo is not one that was signed."""
+    signature = folder / signature_file(content)
+    if not any((folder / SIGNATURES).glob("*.sig")):
+        return
+    stored = read_regular(signature, most=signatures.MOST_BYTES) if signature.is_file() else b""
+    if not signatures.signers_of(content, stored, signatures.INDEX):
+        hint = (
+            f"restore it from a copy; if you changed it yourself, delete {folder / SIGNATURES} and sign again"
+        )
+        raise OutputError(f"{folder / INDEX} was changed since it was signed", hint=hint)
 
 
 def _committed(

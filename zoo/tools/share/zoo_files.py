@@ -20,9 +20,9 @@ zoo list --remote team
 zoo predict team:{first} INPUT
 ```
 
-Every file is checked against [{index}]({index}) before it is loaded. `sha256sum -c SHA256SUMS` checks all
-files without zoo, `zoo verify team:ID` measures the metrics again, and `zoo reproduce team:ID` trains the
-model again.
+Every file is checked against [{index}]({index}) before it is loaded. `sha256sum -c SHA256SUMS` checks the
+index and the weights without zoo, `zoo verify team:ID` measures the metrics again, and `zoo reproduce
+team:ID` trains the model again.
 
 | id | model | data | metrics (95% interval) | parameters | size | license (data) | sha256 |
 |---|---|---|---|---|---|---|---|
