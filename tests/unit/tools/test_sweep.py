@@ -202,6 +202,31 @@ def test_a_wrong_value_is_found_before_anything_is_trained(tmp_path: Path) -> No
         sweep(tmp_path / "file" / "x")
 
 
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"data.flod": "0..1"}, "flod"),
+        ({"data.fold": "0..3"}, "fold must be at most 2, because folds=3"),
+        ({"data.fold": "0..3", "lr": "0.01..0.1"}, "fold must be at most 2, because folds=3"),
+        ({"data.fold": "1,2", "data.folds": "3,2"}, "fold must be at most 1, because folds=2"),
+        ({"model.hidden_size": "4,four"}, "hidden_size"),
+        ({"model.hiden_size": "4,8"}, "hiden_size"),
+        ({"lr": "-1..0.1"}, "lr must be"),
+    ],
+)
+def test_a_wrong_value_of_the_data_or_the_model_is_found_before_the_first_trial(
+    over: dict[str, str], message: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.txt").write_text("the quick brown fox jumps over the lazy dog.\n" * 40)
+    data = {"paths": "own.txt", "folds": 3}
+    with pytest.raises(OptionError, match=message):
+        zoo.sweep("rnn", "files", over=over, data=data, run="x", epochs=1)
+    assert not [*tmp_path.glob("x/trial-*")]
+    if len(over) == 1:
+        assert capsys.readouterr().err == "", "the title is for a sweep that begins"
+
+
 def test_tpe_learns_the_same_from_runs_that_were_made_before(tmp_path: Path) -> None:
     how: dict[str, Any] = {"over": {"lr": "1e-3..1:log"}, "method": "tpe", "round_size": 4}
     whole = sweep(tmp_path / "a", trials=13, **how)  # the first ten are random
@@ -402,6 +427,12 @@ def test_seeds_and_sweeps_show_their_progress(swept: Path, tmp_path: Path, capsy
 def test_the_interval_is_students() -> None:
     low, high = t_interval([1.0, 2.0, 3.0])
     assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
+
+
+def test_the_error_of_a_trial_names_no_run_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot be built") as caught:
+        sweep(tmp_path / "x", over={"model.widths": "4,99999999999"})
+    assert caught.value.hint is None
 
 
 def test_a_seed_that_diverges_is_an_error(tmp_path: Path) -> None:

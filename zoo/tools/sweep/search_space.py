@@ -109,6 +109,17 @@ def grid(space: Space) -> Iterator[Point]:
         yield dict(zip(listed, values, strict=True))
 
 
+def each_value(space: Space) -> Iterator[Point]:
+    """Yield points with each value of an option, or both ends of its range, and first values of others."""
+    listed = {
+        name: (each.low, each.high) if isinstance(each, Range) else each for name, each in space.items()
+    }
+    first = {name: values[0] for name, values in listed.items()}
+    for name, values in listed.items():
+        for value in values:
+            yield {**first, name: value}
+
+
 def flat(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of `zoo.train` by names such as `lr` and `model.depth`, without those not set."""
     tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}

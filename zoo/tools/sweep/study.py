@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
-from zoo.errors import OptionError, RunError, told
+from zoo.errors import OptionError, RunError, ZooWarning, told
 from zoo.registry.registry import Registry
 from zoo.runs.lock import is_locked
 from zoo.runs.resolving import resolve
@@ -36,7 +37,11 @@ _PATIENCE = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """The settings that all trials of a study share: the arguments of `zoo.train`, and where to train."""
+    """The settings that all trials of a study share: the arguments of `zoo.train`, and where to train.
+
+    Attributes:
+        opened: options of the data that was opened to check them.
+    """
 
     name: str | Recipe
     dataset: str | None
@@ -46,6 +51,7 @@ class Work:
     on: str = "local"
     device: str | None = None
     registry: Registry
+    opened: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
 
     def trial(self, directory: str, point: Mapping[str, Any], *, stop_after: int | None = None) -> Trial:
         """Return a trial with the options of a point in place of the common ones."""
@@ -66,8 +72,23 @@ class Work:
         return is_done(trial, self.folder / Path(trial.directory).name, self.registry)
 
     def check(self, point: Mapping[str, Any]) -> None:
-        """Raise the errors that `zoo.train` would raise before it opens the data and builds the model."""
-        resolve(self.name, self.dataset, self.registry, **with_options(self.training, point))
+        """Raise the errors that `zoo.train` would raise before it builds the model.
+
+        The data and the options of the model are checked only if the point sets any: this imports torch.
+        """
+        resolved = resolve(self.name, self.dataset, self.registry, **with_options(self.training, point))
+        tables = {key.partition(".")[0] for key in point}
+        data, given = resolved.data, resolved.recipe.data
+        if "data" in tables and given not in self.opened:
+            from zoo.data.opening import open_dataset
+
+            with warnings.catch_warnings(action="ignore", category=ZooWarning):  # as in the trials
+                open_dataset(data, given)
+            self.opened.append(given)
+        if "model" in tables and resolved.base is None:  # which sets options, too
+            from zoo.models.building import model_options
+
+            model_options(resolved.architecture, resolved.task, resolved.recipe.model)
 
     def _plugin_files(self) -> dict[str, str]:
         files = [str(Path(file).resolve()) for file in self.registry.plugin_files]
@@ -207,8 +228,9 @@ def run_trials(
     _wait_for([Path(trial.directory) for trial in trials])
     for trial, outcome in run_all(trials, jobs=work.jobs or 0, on=work.on, registry=work.registry):
         if outcome.status == "failed" or (outcome.status == "diverged" and not may_diverge):
-            hint = outcome.hint or f"see the run in {trial.directory}"
-            raise told(outcome.kind, outcome.message, hint)
+            run = Path(trial.directory)
+            hint = f"see the run in {run}" if run.exists() else None
+            raise told(outcome.kind, outcome.message, outcome.hint or hint)
         ended.append((trial, outcome))
         report(
             "training",

@@ -19,7 +19,7 @@ from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
 from zoo.tools.sweep.importance import draw_importance, importance
 from zoo.tools.sweep.search_methods import halve, search
-from zoo.tools.sweep.search_space import REPEATS, Range, Space, as_text, is_listed, parse_space
+from zoo.tools.sweep.search_space import REPEATS, Range, Space, as_text, each_value, is_listed, parse_space
 from zoo.tools.sweep.seed_runs import t_interval
 from zoo.tools.sweep.study import Study, Work, default_folder, with_options
 
@@ -96,8 +96,9 @@ def sweep(
         device=device,
         registry=registry,
     )
-    first = {name: each.low if isinstance(each, Range) else each[0] for name, each in space.items()}
-    work.check(first)  # before there is a folder
+    with Bar() if progress else quiet():  # data may be downloaded or decoded
+        for point in each_value(space):  # before there is a folder
+            work.check(point)
     seed, study = int(training.get("seed") or 0), Study(work)
     definition = {
         "over": {key: as_text(values) for key, values in space.items()},
