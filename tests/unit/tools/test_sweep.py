@@ -490,15 +490,27 @@ def test_train_with_seeds_prints_a_row_for_each_metric(tmp_path: Path, monkeypat
     assert refused.stderr == "zoo: --seeds cannot be combined with --stop-after\n"
 
 
-def test_without_the_extra_seeds_and_sweeps_name_it(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("line", "module"),
+    [
+        (("sweep", *WORDS, "--over", "lr=0.01..0.1", "--trials", "2"), "optuna"),
+        (("sweep", *WORDS, "--over", "lr=0.1,0.2,0.3,0.4"), "optuna"),
+        (("sweep", *WORDS, "--over", "seed=0..1"), "scipy.stats"),
+        (("train", *WORDS, "--seeds", "2"), "scipy.stats"),
+    ],
+)
+def test_without_the_extra_seeds_and_sweeps_train_nothing_and_name_it(
+    line: tuple[str, ...], module: str, tmp_path: Path, monkeypatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    done = shell("sweep", *WORDS, "--over", "lr=0.01..0.1", "--trials", "2")
+    monkeypatch.setitem(sys.modules, module, None)
+    done = shell(*line)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "zoo: this requires optuna, which is not installed",
+        f"zoo: this requires {module}, which is not installed",
         '     `pip install "zoo-registry[sweep]"` installs it',
     ]
+    assert not Path("runs").exists()
 
 
 def test_a_range_of_folds_is_cross_validation_with_a_mean_and_an_interval(

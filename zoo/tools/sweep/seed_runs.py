@@ -102,6 +102,8 @@ def train_seeds(
     first = training.get("seed")
     if first is None:
         first = name.seed if isinstance(name, Recipe) else 0 if dataset else registry.recipe(name).seed
+    if seeds > 1:
+        required("scipy.stats", "sweep")  # for the intervals
     numbers = range(int(first), int(first) + seeds)
     places = [folder / f"seed-{number}" for number in numbers]
     shown = Bar(f"{seeds} seeds in {folder}") if progress else quiet()

@@ -22,6 +22,7 @@ from zoo.tools.sweep.search_methods import halve, search
 from zoo.tools.sweep.search_space import REPEATS, Range, Space, as_text, each_value, is_listed, parse_space
 from zoo.tools.sweep.seed_runs import t_interval
 from zoo.tools.sweep.study import Study, Work, default_folder, with_options
+from zoo.tools.sweep.workers import quiet_optuna, required
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +97,10 @@ def sweep(
         device=device,
         registry=registry,
     )
+    if {*REPEATS} & space.keys():
+        required("scipy.stats", "sweep")  # for `means`
+    if space.keys() - {*REPEATS}:
+        quiet_optuna()  # for `importance`
     with Bar() if progress else quiet():  # data may be downloaded or decoded
         for point in each_value(space):  # before there is a folder
             work.check(point)
