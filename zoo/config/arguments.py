@@ -13,8 +13,12 @@ from typing import Any, ParamSpec, TypeVar, get_args
 
 from zoo.config import options
 from zoo.config.declarations import Option, declared
+from zoo.config.recipe import Recipe
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError
+
+# The hint for a class in place of the name of an architecture or a recipe
+_NEEDS_NAME = "only zoo.train takes a class of a Python session; write a plugin to give it a name"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +73,12 @@ def refuse_device(name: str | None) -> None:
 def _checked(value: object, option: Option) -> object:
     if option.type is Any or option.type is object:
         return value
-    value = options.convert(value, option.type, what=option.name)
+    try:
+        value = options.convert(value, option.type, what=option.name)
+    except OptionError as error:
+        if callable(value) and Recipe in get_args(option.type):
+            raise OptionError(str(error), hint=_NEEDS_NAME) from None
+        raise
     if Path in get_args(option.type) and isinstance(value, str | Path):
         _require_path(option.name, value)
     return value

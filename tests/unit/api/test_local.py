@@ -311,10 +311,6 @@ def ten(width: int = 10) -> nn.Module:
             lambda: train("mlp") and zoo.load("runs/own", architecture=SmallNet),
             "convnet/mlp can be found by name",
         ),
-        (
-            lambda: zoo.sweep(cast("Any", SmallNet), over={"lr": [0.1, 0.2]}),
-            "name must be a string or a Recipe",
-        ),
         (lambda: train() and zoo.reproduce("runs/own"), "local/small-net belongs to a Python session"),
     ],
 )
@@ -331,6 +327,12 @@ def test_an_error_of_the_class_says_what_it_was_called_with() -> None:
         train(wrong)
     note = "local/wrong was called with torch.float32 inputs of shape [2, 1, 8, 8], as in training"
     assert note in raised.value.__notes__
+
+
+def test_a_sweep_of_a_class_hints_at_a_plugin() -> None:
+    with pytest.raises(OptionError, match="name must be a string or a Recipe") as raised:
+        zoo.sweep(cast("Any", SmallNet), cast("Any", (IMAGES, LABELS)), over={"lr": [0.1, 0.2]})
+    assert "write a plugin" in str(raised.value.hint)
 
 
 def test_no_plugin_is_called_local(tmp_path: Path) -> None:
