@@ -147,6 +147,7 @@ def train(
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
     registry = default_registry() if registry is None else registry
+    made = name
     if isinstance(dataset, str) and "\n" in dataset:
         raise OptionError("dataset must be a name", hint='a text is passed as {"train": text}')
     if task or not isinstance(name, str | Recipe) or not isinstance(dataset, str | None):
@@ -178,7 +179,9 @@ def train(
         title=title if progress else "",
         all_metrics=all_metrics,
     )
-    with job.display(processes) as report:
+    from zoo.api.local import resumed_in_python
+
+    with resumed_in_python(resolved.recipe, directory, made), job.display(processes) as report:
         from zoo.api.run import Run
 
         job.run(resolved, registry, report=report, processes=processes)
@@ -228,17 +231,18 @@ def resume(
         all_metrics=all_metrics,
     )
     with job.display(processes) as report:
+        from zoo.api.local import resumed_in_python, with_local
         from zoo.api.run import Run
 
         registry = default_registry() if registry is None else registry
         recipe = Run(run, registry=registry).recipe
-        if architecture is not None or dataset is not None:
-            from zoo.api.local import with_local
-
-            registry, *_ = with_local(registry, architecture, dataset, name=recipe.architecture)
-        _require_plugins(Path(run), recipe, registry)
-        resolved = resolve_recipe(recipe, registry, resume=True)
-        job.run(resolved, registry, report=report, processes=processes)
+        with resumed_in_python(recipe, run, architecture):
+            if architecture is not None or dataset is not None:
+                data = recipe.dataset if dataset is None else dataset
+                registry, *_ = with_local(registry, architecture, data, name=recipe.architecture)
+            _require_plugins(Path(run), recipe, registry)
+            resolved = resolve_recipe(recipe, registry, resume=True)
+            job.run(resolved, registry, report=report, processes=processes)
         return Run(run, device=device, registry=registry)
 
 

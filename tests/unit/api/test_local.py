@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import signal
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 import zoo
 from tests.shell import zoo as shell
-from zoo.errors import OptionError, UnknownName, WeightsError, ZooError, ZooWarning
+from zoo.errors import Interrupted, OptionError, UnknownName, WeightsError, ZooError, ZooWarning
 from zoo.testing import check
 from zoo_images.tiny import TinyTags
 
@@ -107,6 +108,30 @@ def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped() -> None:
     for name, tensor in tensors(whole).items():
         assert torch.equal(tensor, tensors(resumed)[name])
         assert torch.equal(tensor, tensors(again)[name])
+
+
+class StoppedNet(SmallNet):
+    """Sends SIGTERM in training."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            signal.raise_signal(signal.SIGTERM)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("data", "given"), [((IMAGES, LABELS), ", dataset=data"), ("shapes", "")], ids=["arrays", "name"]
+)
+def test_a_stopped_run_hints_at_the_call_that_continues_it(data: Any, given: str) -> None:
+    hint = "in Python, zoo.resume('runs/own', architecture={}" + f"{given}) continues the run"
+    with pytest.raises(Interrupted) as stopped:
+        train(StoppedNet, data)
+    assert (stopped.value.hint, stopped.value.exit_code) == (hint.format("StoppedNet"), 143)
+    done = shell("resume", "runs/own")
+    assert done.stderr.splitlines()[-1].strip() == hint.format("Net")
+    with pytest.raises(Interrupted if data == "shapes" else UnknownName) as again:
+        zoo.resume("runs/own", architecture=StoppedNet, progress=False)
+    assert again.value.hint == hint.format("StoppedNet")
 
 
 def test_other_data_is_not_taken_for_the_data_of_the_run() -> None:
