@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from msgspec import NODEFAULT
+from torch.utils.data import IterableDataset
 
 from zoo.config.declarations import Option, declared
 from zoo.config.near_names import did_you_mean
@@ -193,14 +194,17 @@ def _recognized(data: object, task: str | None, registry: Registry) -> tuple[str
             hint = f"tasks: {', '.join(registry.tasks)}"
             raise OptionError("a zoo.interfaces.Dataset requires its task: task=NAME", hint=hint)
         return registry.task(task).name, lambda: data
-    if hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
-        message = f"a {type(data).__name__} has no items by number, which shuffling and exact resuming need"
-        raise OptionError(message, hint="read it once into a list of (image, label)")
     splits: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
     for split in splits:
         if split not in SPLITS:
             raise OptionError(f"unknown split {split!r}{did_you_mean(str(split), SPLITS)}", hint=_FORMS)
     splits = splits or {"train": data}
+    for part in splits.values():
+        streamed = isinstance(part, IterableDataset)  # which has a `__getitem__` that only raises
+        if streamed or (hasattr(part, "__iter__") and not hasattr(part, "__getitem__")):
+            name = type(cast("object", part)).__name__
+            message = f"this {name} has no items by number, which shuffling and exact resuming need"
+            raise OptionError(message, hint="read it once into a list of (image, label)")
     if "train" not in splits:
         raise OptionError("the data has no split 'train'", hint=_FORMS)
     tried = [registry.task(task)] if task else [*registry.tasks.values()]
@@ -209,7 +213,7 @@ def _recognized(data: object, task: str | None, registry: Registry) -> tuple[str
         if opens is not None:
             return spec.name, opens
     which = f"data for {task}" if task else "data"
-    raise OptionError(f"a {type(data).__name__} of this form is not recognized as {which}", hint=_FORMS)
+    raise OptionError(f"the form of this {type(data).__name__} is not recognized as {which}", hint=_FORMS)
 
 
 def _require_buildable(architecture: object) -> Any:

@@ -7,7 +7,7 @@ import json
 import random
 import signal
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 import zoo
 from tests.shell import zoo as shell
@@ -293,6 +293,11 @@ class Columns:
         return {"column": [1]}[name]
 
 
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        return iter(zip(IMAGES, LABELS, strict=True))
+
+
 def lazy(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
 
@@ -307,12 +312,15 @@ def ten(width: int = 10) -> nn.Module:
         (lambda: train(SmallNet(1, 3)), "pass the class SmallNet, not an instance of it"),
         (lambda: train(3), r"name must be a string, a Recipe, or a class or function .* \(got 3\)"),
         (lambda: train(data=None), "SmallNet requires a dataset"),
-        (lambda: train(data=[1, 2]), "a list of this form is not recognized as data"),
-        (lambda: train(data=Columns()), "a Columns of this form is not recognized as data"),
-        (lambda: train(data=iter([1])), "a list_iterator has no items by number"),
+        (lambda: train(data=[1, 2]), "the form of this list is not recognized as data"),
+        (lambda: train(data=Columns()), "the form of this Columns is not recognized as data"),
+        (lambda: train(data=iter([1])), "this list_iterator has no items by number"),
+        (lambda: train(data=Stream()), "this Stream has no items by number"),
+        (lambda: train(data={"train": (IMAGES, LABELS), "val": Stream()}), "this Stream has no items"),
+        (lambda: train(data=IMAGES), "the form of this ndarray is not recognized as data"),
         (lambda: train(data={"tran": (IMAGES, LABELS)}), "unknown split 'tran'; did you mean 'train'?"),
         (lambda: train(data={"val": (IMAGES, LABELS)}), "the data has no split 'train'"),
-        (lambda: train(task="multi-label"), "a tuple of this form is not recognized as data for multi-label"),
+        (lambda: train(task="multi-label"), "the form of this tuple is not recognized as data for multi-label"),
         (lambda: train(task="clasification"), "unknown task 'clasification'; did you mean 'classification'"),
         (lambda: train(SmallRnn, TEXT + "\n"), "dataset must be a name"),
         (lambda: train("mlp", "shapes", task="classification"), "task is only for data of a Python session"),
