@@ -54,6 +54,9 @@ def given_images(splits: Mapping[Split, Any]) -> Callable[..., ImageSet] | None:
         Raises DataError if the images or the labels do not have the form that `given_images` describes.
         """
         names, parts = _of_arrays(given, classes) if arrays else _of_datasets(given, classes)
+        if len(parts["train"].labels.unique()) == 1:
+            one = names[int(parts["train"].labels[0])]
+            warn(f"all training images have the label {one}, so a model has nothing to tell apart")
         if [*parts] == ["train"]:
             parts = _divided(parts["train"], {"val": val_share, "test": test_share}, split_seed)
         found: dict[Split, Any] = {split: parts.get(split) or parts["train"].subset([]) for split in SPLITS}

@@ -242,6 +242,12 @@ def test_classes_have_the_names_of_the_labels_of_the_dataset_or_of_the_option() 
     assert zoo.train(SmallNet, (IMAGES, LABELS), epochs=1, **options).model.classes == ["x", "y", "z"]
 
 
+@pytest.mark.parametrize("label", [0, 1, "a"])
+def test_a_single_class_is_warned_of(label: int | str) -> None:
+    with pytest.warns(ZooWarning, match=f"all training images have the label {label}, so"):
+        train(data=(IMAGES, np.array([label] * len(IMAGES))))
+
+
 def test_texts_train_a_language_model() -> None:
     run = train(SmallRnn, {"train": TEXT, "val": TEXT[:200]})
     assert run.model.card.task == "language-modeling"
@@ -320,7 +326,10 @@ def ten(width: int = 10) -> nn.Module:
         (lambda: train(data=IMAGES), "the form of this ndarray is not recognized as data"),
         (lambda: train(data={"tran": (IMAGES, LABELS)}), "unknown split 'tran'; did you mean 'train'?"),
         (lambda: train(data={"val": (IMAGES, LABELS)}), "the data has no split 'train'"),
-        (lambda: train(task="multi-label"), "the form of this tuple is not recognized as data for multi-label"),
+        (
+            lambda: train(task="multi-label"),
+            "this tuple is not recognized as data for multi-label",
+        ),
         (lambda: train(task="clasification"), "unknown task 'clasification'; did you mean 'classification'"),
         (lambda: train(SmallRnn, TEXT + "\n"), "dataset must be a name"),
         (lambda: train("mlp", "shapes", task="classification"), "task is only for data of a Python session"),
