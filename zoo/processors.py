@@ -89,7 +89,8 @@ class InputReader:
         strings: whether a string is an input itself, instead of the path of an input, and `-` on the command
             line is all of stdin as one input, instead of a list of paths. Other arguments on the command line
             are always paths.
-        notice: notice to print about how inputs are read; can be empty.
+        notice: function that returns a notice about how an input is read, given the argument of `read`, or an
+            empty string. Only the first notice is printed.
         refuse: function that returns the reason why a named file has the wrong type, such as a text file
             among images, or an empty string if the file can be read. It is called for all named files before
             the first file is read.
@@ -101,7 +102,7 @@ class InputReader:
     what: str
     suffixes: Sequence[str] = ()
     strings: bool = False
-    notice: str = ""
+    notice: Callable[[Any], str] | None = None
     refuse: Callable[[Path], str] | None = None
     picture: Callable[[Any, int], Image] | None = None
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
-from zoo.errors import DataError, OptionError, printable, warn
+from zoo.errors import DataError, OptionError, printable
 from zoo.inference.embedding import common_shape, require_format, stacked, to_write, warning_of_unread
 from zoo.inference.output_files import OutputFile, being_written, opened
 from zoo.inference.predicting import UNSURE, PredictedRow
@@ -82,8 +82,6 @@ class Rows(_Computed[dict[str, Any]], Generic[T]):
 
     def __init__(self, given: Given, compute: Callable[[Iterable[Source]], Iterator[T]]) -> None:
         require(given.inputs, given.reader)
-        if given.reader.notice:
-            warn(given.reader.notice)
         self._given = given
         self._compute = compute
         self._kept: list[dict[str, Any]] | None = None

@@ -78,7 +78,11 @@ def image_reader(*, size: int, channels: int) -> InputReader:
     def read(source: Any) -> tuple[Pixels, int]:
         return as_image(source, size=size, channels=channels), -1
 
-    notice = f"images of other sizes are cropped to the central square and resized to {size}×{size} pixels"
+    def notice(source: Any) -> str:
+        if _size_of(source) in (None, (size, size)):
+            return ""
+        return f"images of other sizes are cropped to the central square and resized to {size}×{size} pixels"
+
     return InputReader(
         read=read, what="images", suffixes=IMAGE_SUFFIXES, notice=notice, refuse=_refuse, picture=read_square
     )
@@ -207,6 +211,19 @@ def pixels_of(content: bytes) -> int:
             return opened.width * opened.height
     except Exception:  # `decode` says why
         return 0
+
+
+def _size_of(source: Any) -> tuple[int, int] | None:
+    """Return an image's width and height, of a file from its header; None if `as_image` cannot read it."""
+    try:
+        if isinstance(source, str | Path | bytes):
+            with _opened(
+                source if isinstance(source, bytes) else read_regular(source, most=MAX_BYTES)
+            ) as image:
+                return image.size
+        return source.size if isinstance(source, Image.Image) else _image(source).size
+    except Exception:  # `as_image` says why
+        return None
 
 
 def _opened(content: bytes) -> Image.Image:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 
 from zoo.config.near_names import did_you_mean
 from zoo.data.tables import TABLES, read_table
-from zoo.errors import DataError, OptionError
+from zoo.errors import DataError, OptionError, warn
 from zoo.files.regular import open_regular
 from zoo.processors import InputReader
 
@@ -62,7 +62,7 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
     """
     alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
-    return _each(several, reader, {os.path.realpath(path) for path in leave})
+    return _noticed(_each(several, reader, {os.path.realpath(path) for path in leave}), reader)
 
 
 def require(inputs: object, reader: InputReader) -> None:
@@ -102,6 +102,16 @@ def _require(path: str, reader: InputReader) -> None:
         why = reader.refuse(first.value)
     if why:
         raise DataError(f"{name}: {why}", hint=first.value and f"the model reads {reader.what}")
+
+
+def _noticed(sources: Iterator[Source], reader: InputReader) -> Iterator[Source]:
+    """Yield inputs, and warn of the first notice about one of them."""
+    notice = reader.notice
+    for source in sources:
+        if notice and not source.error and (text := notice(source.value)):
+            warn(text)
+            notice = None
+        yield source
 
 
 def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) -> Iterator[Source]:

@@ -138,8 +138,6 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
 def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Source], list[Any]]:
     """Return the readable inputs and their items; with `whole`, raise an error unless all can be read."""
     require(given, reader)
-    if reader.notice:
-        warn(reader.notice)
     sources, items, unread = list[Source](), list[Any](), list[str]()
     found = in_batches(find(given, reader), reader.read, list, size=_AHEAD, threads=workers(None))
     for source, item in found:

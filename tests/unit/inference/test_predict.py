@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,20 @@ def test_an_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> 
             np.testing.assert_array_equal(as_image(tensor, size=8, channels=channels), expected)
     one = as_image(colors[..., :1], size=8, channels=1)
     np.testing.assert_array_equal(one, as_image(colors[..., 0], size=8, channels=1))
+
+
+@pytest.mark.parametrize(("sizes", "notices"), [((SIZE, SIZE), 0), ((SIZE, 20, 24), 1)])
+def test_resizing_is_noticed_once_if_an_image_has_another_size(
+    net: zoo.Model, tmp_path: Path, sizes: Sequence[int], notices: int
+) -> None:
+    arrays = [np.zeros((size, size, 3), np.uint8) for size in sizes]
+    for number, array in enumerate(arrays):
+        Image.fromarray(array).save(tmp_path / f"{number}.png")
+    for given in (arrays, [*map(Image.fromarray, arrays)], tmp_path):
+        with warnings.catch_warnings(record=True, action="always") as found:
+            list(net.predict(given, **QUIET))
+        said = "images of other sizes are cropped to the central square and resized to 16×16 pixels"
+        assert [str(warning.message) for warning in found] == [said] * notices
 
 
 @pytest.mark.parametrize(
