@@ -82,12 +82,14 @@ class ItemSplit:
         items: a map-style dataset of (image, label).
         indices: the numbers of the items.
         labels: the label of each of them, int64 (N,).
+        split: the split of all items, for messages.
     """
 
-    def __init__(self, items: Any, indices: Sequence[int], labels: Tensor) -> None:
+    def __init__(self, items: Any, indices: Sequence[int], labels: Tensor, split: str) -> None:
         self._items = items
         self._indices = indices
         self.labels = labels
+        self._split = split
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -97,15 +99,27 @@ class ItemSplit:
 
     def subset(self, indices: Sequence[int]) -> ItemSplit:
         """Return the images with these indices as a split."""
-        return ItemSplit(self._items, [self._indices[index] for index in indices], self.labels[[*indices]])
+        return ItemSplit(
+            self._items, [self._indices[index] for index in indices], self.labels[[*indices]], self._split
+        )
 
     def __len__(self) -> int:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         number = self._indices[index]
-        image = np.asarray(self._items[number][0])
-        return _as_images(image[None], f"item {number}")[0], int(self.labels[index])
+        image = np.asarray(_item(self._items, number, self._split)[0])
+        what = f"item {number} of {self._split}"
+        return _as_images(image[None], what)[0], int(self.labels[index])
+
+
+def _item(items: Any, number: int, split: str) -> Any:
+    """Return an item of a dataset. A note names it in the traceback of an error."""
+    try:
+        return items[number]
+    except Exception as error:
+        error.add_note(f"item {number} of {split} could not be read")
+        raise
 
 
 def _is_pair(data: object) -> bool:
@@ -136,16 +150,18 @@ def _of_arrays(given: Mapping[str, Any], classes: Sequence[str]) -> tuple[list[s
 
 def _of_datasets(given: Mapping[str, Any], classes: Sequence[str]) -> tuple[list[str], dict[str, ItemSplit]]:
     classes = classes or [*map(str, getattr(given["train"], "classes", ()))]
-    names, labels = _numbered({split: _labels_in(data) for split, data in given.items()}, classes)
-    return names, {split: ItemSplit(data, range(len(data)), labels[split]) for split, data in given.items()}
+    names, labels = _numbered({split: _labels_in(data, split) for split, data in given.items()}, classes)
+    return names, {
+        split: ItemSplit(data, range(len(data)), labels[split], split) for split, data in given.items()
+    }
 
 
-def _labels_in(items: Any) -> Any:
+def _labels_in(items: Any, split: str) -> Any:
     """Return the labels of a map-style dataset, from its attribute `targets` or from its items."""
     known = getattr(items, "targets", None)
-    return (
-        known if known is not None and len(known) == len(items) else [items[i][1] for i in range(len(items))]
-    )
+    if known is not None and len(known) == len(items):
+        return known
+    return [_item(items, number, split)[1] for number in range(len(items))]
 
 
 def _as_images(given: Any, what: str) -> Tensor:

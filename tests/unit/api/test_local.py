@@ -225,6 +225,26 @@ def test_a_run_on_items_that_draw_random_numbers_resumes_exactly() -> None:
         assert torch.equal(tensor, tensors(resumed)[name])
 
 
+class BadItems(Items):
+    """An item cannot be read: while the labels are read, or, with `targets`, while the model trains."""
+
+    def __init__(self, targets: Any = None) -> None:
+        self.targets = targets
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        if index == 7:
+            raise ValueError("bad item")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("targets", [None, LABELS], ids=["labels", "images"])
+def test_the_error_of_an_item_names_it(targets: Any, split: str) -> None:
+    with pytest.raises(ValueError, match="bad item") as raised:
+        train(data={"train": Items(), split: BadItems(targets)})
+    assert f"item 7 of {split} could not be read" in raised.value.__notes__
+
+
 def test_color_images_and_given_splits() -> None:
     images = np.stack([IMAGES] * 3, axis=-1)
     run = train(data={"train": (images, LABELS), "test": (images[:7], LABELS[:7])})
