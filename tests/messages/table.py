@@ -75,6 +75,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         ("train convnet-bn folder", 2, "dataset images/folder requires root"),
         ("train convnet-bn folder --data root=/nope", 1, "folder '/nope' does not exist"),
         ("train convnet-bn folder --data root=/dev/null", 1, "'/dev/null' is not a folder"),
+        ("train mlp folder --data root=t.csv", 1, "does not exist … a table in it … is called labels.csv"),
         ("train lstm files --data rate=1", 2, "dataset text/files requires paths"),
         # devices
         ("train lstm stdlib --device gpu", 2, "unknown device 'gpu'; did you mean 'cuda'?"),

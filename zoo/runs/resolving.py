@@ -18,6 +18,7 @@ from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
+from zoo.data.tables import TABLES
 from zoo.errors import CatalogError, DataError, OptionError, SpecError, UnknownName, warn
 from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
@@ -217,7 +218,10 @@ def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
         wrong = f"{root!r} is not a folder" if Path(root).exists() else f"folder {root!r} does not exist"
-        raise DataError(wrong, hint=f"see `zoo show {data.name}`")
+        hint = f"see `zoo show {data.name}`"
+        if root.lower().endswith(TABLES):
+            hint = "root is the folder of the data; a table in it that lists the images is called labels.csv"
+        raise DataError(wrong, hint=hint)
 
 
 def _base_weights(
