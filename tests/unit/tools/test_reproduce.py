@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from platform import python_version
 from typing import Any
@@ -71,6 +72,18 @@ def test_a_file_alone_is_enough(file: Path) -> None:
     assert (found["differs"], found["tensors"]["different"]) == ({}, 0)
     assert found["metrics"] == found["published"] == read_card(file).metrics
     assert Path(found["run"]) == Path("runs/shared-reproduced")
+
+
+def test_a_result_no_better_than_chance_is_warned_of_once(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    zoo.train("mlp", "shapes", epochs=1, lr=1e-9, run="original", progress=False, **QUICK)
+    shared = shutil.copy("original/model.safetensors", "shared.safetensors")
+    with warnings.catch_warnings(record=True, action="always") as found:
+        reproduce(Path(shared))
+    splits = [
+        str(warning.message).split()[3] for warning in found if "no better than" in str(warning.message)
+    ]
+    assert sorted({*splits}) == sorted(splits) != []
 
 
 @pytest.mark.parametrize("equal", [True, False])

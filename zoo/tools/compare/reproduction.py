@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,7 +13,7 @@ from zoo.api.model import Model
 from zoo.api.training import train
 from zoo.config.arguments import checked
 from zoo.config.declarations import Count
-from zoo.errors import RunError, WeightsError
+from zoo.errors import RunError, WeightsError, ZooWarning
 from zoo.files.cards import Card
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Registry, default_registry
@@ -122,9 +123,11 @@ def reproduce(
     ours = _counterpart(directory, card, device, registry)
     tensors = _rounded_and_compared(published, ours)
     differing, unknown = differences(card, ours.card, registry)
-    results = {
-        split: ours.evaluate(cast("Split", split), data=data, progress=progress) for split in card.metrics
-    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the result on", ZooWarning)  # the training warned of it
+        results = {
+            split: ours.evaluate(cast("Split", split), data=data, progress=progress) for split in card.metrics
+        }
     bit_equal = not tensors["different"]
     primary = _primary(card, results, registry, bit_equal=bit_equal)
     attestation = None
