@@ -130,7 +130,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
         values = {name: tuple("default" if v is None else v for v in pair) for name, pair in differences}
         before, after = (dict(as_typed({n: pair[i] for n, pair in values.items()})) for i in (0, 1))
         pairs = [(name, f"{after[name]} instead of {before[name]}") for name in values]
-        print_section(f"Differences from {similar['name']},", pairs, about="the most similar earlier recipe")
+        print_section(f"Differences from {similar['name']}", pairs)
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("show the card", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
