@@ -99,7 +99,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues the run"
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
-    if (directory / INDEX).is_file():
+    if _is_zoo(directory):
         raise _zoo_folder(directory)
     hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
     if not runs and find_spec("torch") is None:
@@ -196,7 +196,7 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     if (word := name.rstrip(":")) in remotes.read_remotes():
         hint = f"write {word}:ID; `zoo list --remote {word}` shows its weights"
         return WeightsError(f"{name} is a remote, not weights", hint=hint)
-    if Path(name, INDEX).is_file():
+    if name and _is_zoo(Path(name)):
         return _zoo_folder(Path(name))
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
@@ -207,6 +207,11 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     if trained := ", ".join(weights_of(registry, name)):
         hint = f"this is an architecture; its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
+
+
+def _is_zoo(folder: Path) -> bool:
+    """Return whether a folder has what `zoo publish` writes; any folder may have a registry.toml."""
+    return (folder / INDEX).is_file() and (folder / "SHA256SUMS").is_file()
 
 
 def _zoo_folder(folder: Path) -> WeightsError:

@@ -186,36 +186,36 @@ def test_a_remote_with_signers_needs_a_signature_by_one_of_them(team: Path, keys
 
 def test_a_remote_does_not_lose_its_signers_by_being_added_again(team: Path, keys: Keys) -> None:
     sign(team, keys.ada)
-    zoo.add_remote("signed", team, signers=keys.signers)
+    zoo.add_remote("signed", str(team), signers=keys.signers)
     with pytest.raises(
         OptionError, match=f"signed has the signers {keys.signers}, which must be given again"
     ):
-        zoo.add_remote("signed", team)
+        zoo.add_remote("signed", str(team))
     zoo.remove_remote("signed")
-    assert zoo.add_remote("signed", team)["signers"] == ""
+    assert zoo.add_remote("signed", str(team))["signers"] == ""
 
 
 def test_it_is_told_that_a_name_means_another_zoo(team: Path, tmp_path: Path) -> None:
     other = shutil.copytree(team, tmp_path / "other")
-    zoo.add_remote("team", team)
+    zoo.add_remote("team", str(team))
     with pytest.warns(ZooWarning, match=f"team was the zoo at {team}$"):
-        zoo.add_remote("team", other)
+        zoo.add_remote("team", str(other))
 
 
 @pytest.mark.parametrize("key", ["public", "private"])
 def test_allowed_signers_without_names_are_refused(team: Path, keys: Keys, key: str) -> None:
     file = keys.ada if key == "private" else keys.ada.with_suffix(".pub")
     with pytest.raises(DataError, match="have no line such as `NAME ssh-ed25519 AAAA"):
-        zoo.add_remote("signed", team, signers=file)
+        zoo.add_remote("signed", str(team), signers=file)
 
 
 def test_a_folder_that_is_gone_is_told_from_one_that_is_no_zoo(team: Path, tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"the folder .*gone does not exist") as error:
-        zoo.add_remote("x", tmp_path / "gone")
+        zoo.add_remote("x", str(tmp_path / "gone"))
     assert "whether the disk is connected" in str(error.value.hint)
     (tmp_path / "empty").mkdir()
     with pytest.raises(CatalogError, match=r"is not a zoo: registry.toml cannot be read"):
-        zoo.add_remote("x", tmp_path / "empty")
+        zoo.add_remote("x", str(tmp_path / "empty"))
 
 
 def test_an_older_state_is_accepted_by_adding_the_remote_again(team: Path, keys: Keys) -> None:
@@ -282,7 +282,7 @@ def test_remotes_are_never_read_from_the_current_folder(team: Path, monkeypatch:
 
 
 def test_a_zoo_in_place_of_weights_is_told(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    zoo.add_remote("team", team)
+    zoo.add_remote("team", str(team))
     for name in ("team", "team:"):
         with pytest.raises(WeightsError, match=f"{name} is a remote, not weights\nwrite team:ID;"):
             zoo.load(name)
