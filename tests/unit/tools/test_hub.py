@@ -322,8 +322,7 @@ def test_a_name_of_the_hub_is_weights_in_every_command(model: Repository) -> Non
     ):
         done = shell(*words)
         assert done.returncode == 0, (words, done.stderr)
-    with pytest.warns(zoo.ZooWarning, match="measuring is disabled"):
-        described = zoo.card(NAME, measure=False, progress=False)
+    described = zoo.card(NAME, measure=False, progress=False)
     assert described.fields["hub_commit"] == model.heads["main"]
     assert f"| commit on the Hugging Face Hub | {model.heads['main']} |" in described.markdown()
     assert "`zoo inspect` describes a model on the Hub" in shell("show", NAME).stderr

@@ -121,15 +121,14 @@ def _summary(card: Card) -> str:
 def _metrics(card: Card, units: Mapping[str, str]) -> list[str]:
     measured = card.get("measured", {})
     intervals, baseline = card.get("intervals", {}), measured.get("baseline", {})
-    head = ["split", "metric", "value", "95% interval", "random baseline"]
     rows = [
-        [
-            split,
-            _words(name),
-            figure(value, units.get(name, "")),
-            interval(intervals.get(split, {}).get(name), units.get(name, "")).strip("()"),
-            figure(baseline[name], units.get(name, "")) if name in baseline else "",
-        ]
+        {
+            "split": split,
+            "metric": _words(name),
+            "value": figure(value, units.get(name, "")),
+            "interval": interval(intervals.get(split, {}).get(name), units.get(name, "")).strip("()") or None,
+            "random baseline": figure(baseline[name], units.get(name, "")) if name in baseline else None,
+        }
         for split, metrics in card.get("metrics", {}).items()
         for name, value in metrics.items()
     ]
@@ -137,7 +136,7 @@ def _metrics(card: Card, units: Mapping[str, str]) -> list[str]:
         return []
     count = f"The {measured['split']} split has {measured['count']:,} {measured['unit']}." if measured else ""
     spread = f"{card['spread']} (mean and standard deviation)." if "spread" in card else _ONE_SEED
-    return [_grid(head, rows), plain(count), plain(spread)]
+    return [_table(rows, {}), plain(count), plain(spread)]
 
 
 def _findings(found: Card, card: Card, units: Mapping[str, str], links: Links) -> str:

@@ -111,8 +111,6 @@ def card(
     if measure:
         model = load(weights, last=last, device=device, progress=progress, registry=registry)
         add_measured(draft, model, data, progress=progress)
-    else:
-        draft.left_out["measuring is disabled"] = ["what must be measured"]
     for why, parts in draft.left_out.items():
         warn(f"left out {', '.join(parts)}: {why}")
     known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
