@@ -97,7 +97,7 @@ def _template(name: str) -> str:
 
 
 def _write_model(folder: Path, weights: str) -> tuple[str, int]:
-    """Write a model and its card; return its name and the size of its ONNX file in bytes."""
+    """Write a model, its facts and its card; return its name and the size of its ONNX file in bytes."""
     from zoo.tools.serve.served_models import named
 
     model, registry = load(weights, device="cpu"), Registry.discover()
@@ -118,6 +118,7 @@ def _write_model(folder: Path, weights: str) -> tuple[str, int]:
         path.with_suffix(".json"),
         {**served.described(), **_facts(path, model, served.facts, served.mean_head)},
     )
+    path.with_suffix(".html").write_text(served.page, encoding="utf-8")
     return served.name, bytes_
 
 

@@ -15,6 +15,12 @@ export async function listModels() {
   return [...models.values()];
 }
 
+/** Return the address of a model's card. */
+export const cardAddress = (model) => `models/${encodeURIComponent(model)}.html`;
+
+/** Return null: without a server, a link can open every card. */
+export const readCard = () => null;
+
 /** Return the row of an input: `{input, predictions, error}`. */
 export function predict({ model, input, top = null }, signal) {
   const described = models.get(model);

@@ -144,7 +144,8 @@ def command(
     )
     token = _token(token, open_=not is_loopback(host), shown=session.progress)
     session.begin(f"loading {', '.join(weights)}")
-    models = named([(name, session.load(name, device=device)) for name in weights], session.registry)
+    loaded = [(name, session.load(name, device=device)) for name in weights]
+    models = named(loaded, session.registry, last=session.last)
     with contextlib.closing(_listening(host, port)) as listening:
         url = _url(listening)
         if session.progress:

@@ -835,6 +835,7 @@ def test_an_exported_file_is_served(net_file: Path, text_file: Path) -> None:
     with TestClient(create_app(served), base_url="http://localhost") as client:
         described = client.get("/models").json()
         assert [row["analyzers"] for row in described] == [[], []]
+        assert f"zoo predict {net_file.stem} INPUT" in client.get(f"/card?model={net_file.stem}").text
         pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
         image = io.BytesIO()
         Image.fromarray(pixels).save(image, "PNG")

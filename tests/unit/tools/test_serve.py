@@ -27,6 +27,7 @@ from PIL import Image
 import zoo
 from zoo.cli import run
 from zoo.errors import OptionError
+from zoo.files.hashes import sha256_of
 from zoo.registry.registry import Registry
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -145,6 +146,32 @@ def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Mode
     assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
     assert flips["help"] == "average each map with the map of the mirrored image."
     assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_model_card_is_that_of_the_command_under_the_name_that_clients_know(
+    client: TestClient, net: zoo.Model, text: zoo.Model
+) -> None:
+    for name, weights in (("net", net.path.parent), ("model", text.path)):
+        answer = client.get("/card", params={"model": name})
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.text == zoo.card(weights, name=name, measure=False, **QUIET).html()
+        assert str(net.path.parents[1]) not in answer.text
+        assert ("Learning curve" in answer.text) == (name == "net")
+    assert refused(client.get("/card")) == (400, "`model` is required because several models are served")
+    assert refused(client.get("/card?model=ne")) == (404, "unknown model 'ne'; did you mean 'net'?")
+
+
+def test_the_last_weights_of_a_run_have_their_own_card(net: zoo.Model) -> None:
+    served = named([(str(net.path.parent), net)], Registry.discover(), last=True)
+    assert sha256_of(net.path.with_name("model.safetensors")) in served[0].page
+    served[0].worker.close()
+
+
+def test_a_card_may_have_its_style_and_figures_and_nothing_else(client: TestClient) -> None:
+    policy = client.get("/card?model=net").headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in client.get("/").headers["content-security-policy"]
 
 
 def test_predictions_are_those_of_the_command(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
@@ -354,7 +381,7 @@ def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> N
     assert page.headers["content-type"].startswith("text/html")
     assert "//" not in page.text.replace("<!doctype html>", "")
     described = client.get("/openapi.json").json()
-    paths = {"/predict", "/sample", "/analyze", "/features", "/models", "/healthz", "/metrics"}
+    paths = {"/card", "/predict", "/sample", "/analyze", "/features", "/models", "/healthz", "/metrics"}
     assert described["paths"].keys() == paths
     for path in ("/docs", "/redoc"):
         assert client.get(path).status_code == 404

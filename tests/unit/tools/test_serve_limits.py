@@ -133,10 +133,8 @@ def serving(
         "net": images or image_reader(size=8, channels=3),
         "text": InputReader(read=str, what="texts", strings=True),
     }
-    served = [
-        Served(name=name, model=cast("Any", model), worker=worker, reader=reader, samples=True, facts={})
-        for name, reader in readers.items()
-    ]
+    fake: Any = {"model": model, "worker": worker, "samples": True, "facts": {}, "page": ""}
+    served = [Served(name=name, reader=reader, **fake) for name, reader in readers.items()]
     try:
         yield model, create_app(served, limits=limits, **more)
     finally:
@@ -704,6 +702,8 @@ def test_pages_of_other_sites_send_nothing(client: TestClient, headers: dict[str
         ("/%2fmodels", "", 401),
         ("/openapi.json", "", 401),
         ("/metrics", "", 401),
+        ("/card?model=net", "", 401),
+        ("/card?model=net", f"Bearer {TOKEN}", 200),
         ("/nowhere", "", 401),
         ("/predict", "", 401),
         ("/sample", "", 401),

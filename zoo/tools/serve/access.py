@@ -79,7 +79,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)  # a card has a policy of its own
             await send(message)
 
         refused = self._refuses(scope["method"], scope["path"], Headers(scope=scope))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -20,11 +20,16 @@ from zoo.tools.serve.http_errors import RESPONSES, handle_errors
 from zoo.tools.serve.monitoring import Monitor
 from zoo.tools.serve.request_inputs import Models
 from zoo.tools.serve.request_limits import RequestLimits
-from zoo.tools.serve.served_models import Served
+from zoo.tools.serve.served_models import Served, find
 
 _PAGE = Path(__file__).parent / "page"
 # Bytes of a form's field that is no file; a character has at most four
 _LEAST_FIELD = 2**16
+# A card has its style inside, and its texts may come from a stranger's file: it can load and do nothing else
+_POLICY_OF_CARDS = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 _LIMITS, _ACCESS = RequestLimits(), Access()
 _router = APIRouter()
 
@@ -89,3 +94,14 @@ async def list_models(models: Models) -> list[dict[str, Any]]:
     model.
     """
     return [model.described() for model in models.values()]
+
+
+@_router.get("/card", response_class=HTMLResponse)
+async def show_card(
+    models: Models,
+    model: Annotated[
+        str | None, Query(description="Name of the model; required if several models are served.")
+    ] = None,
+) -> HTMLResponse:
+    """Return a model's card as an HTML page: what `zoo card --no-measure --html` writes."""
+    return HTMLResponse(find(models, model).page, headers={"Content-Security-Policy": _POLICY_OF_CARDS})

@@ -17,6 +17,7 @@ from zoo.processors import InputReader, ReadsInputs, make_processor
 from zoo.registry.registry import Registry
 from zoo.tools.serve.model_threads import Worker
 from zoo.tools.serve.offered_analyzers import analyzers_for
+from zoo.tools.share.model_card import card as model_card
 
 Takes = Literal["image", "text", "file"]
 
@@ -29,6 +30,7 @@ class Served:
         reader: reads its inputs; None if its task does not read inputs one by one.
         samples: whether the model generates text.
         facts: additional information, as JSON data.
+        page: its model card, as an HTML page.
         comparing: analyzers that apply to the model but read a whole split.
         mean_head: path of the linear layer that reads the mean of feature maps; empty for none.
     """
@@ -39,6 +41,7 @@ class Served:
     reader: InputReader | None
     samples: bool
     facts: Mapping[str, Any]
+    page: str
     comparing: Collection[str] = ()
     mean_head: str = ""
 
@@ -54,12 +57,13 @@ class Served:
         return {"name": self.name, "takes": self.takes, "samples": self.samples, **self.facts}
 
 
-def named(models: Iterable[tuple[str, Model]], registry: Registry) -> list[Served]:
+def named(models: Iterable[tuple[str, Model]], registry: Registry, *, last: bool = False) -> list[Served]:
     """Return models ready to serve, each with its own thread.
 
     Args:
         models: models with the id, file or run directory that each was loaded from. Clients use the id, the
             file name without its suffix, or the directory's name.
+        last: whether the models of run directories have their last weights.
 
     Raises OptionError if two models would have the same name.
     """
@@ -69,7 +73,7 @@ def named(models: Iterable[tuple[str, Model]], registry: Registry) -> list[Serve
         if name in by_name:
             raise OptionError(f"{by_name[name][0]} and {weights} would both be served as {name!r}")
         by_name[name] = weights, model
-    return [_served(name, model, Path(weights), registry) for name, (weights, model) in by_name.items()]
+    return [_served(name, model, weights, registry, last=last) for name, (weights, model) in by_name.items()]
 
 
 def find(models: Mapping[str, Served], name: str | None) -> Served:
@@ -94,7 +98,7 @@ def _name(weights: str) -> str:
     return path.stem if path.is_file() else weights
 
 
-def _served(name: str, model: Model, weights: Path, registry: Registry) -> Served:
+def _served(name: str, model: Model, weights: str, registry: Registry, *, last: bool) -> Served:
     card, processor = model.card, make_processor(registry, model.card.task)
     spec, analyzers = processor.spec, analyzers_for(model, registry)
     architecture = registry.architecture(card.architecture).spec
@@ -112,8 +116,10 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "analyzers": [row for row in analyzers if not (row["labels"] or row["reference"])],
         "landmarks": [*landmarks],
         "card": card.to_dict(),
-        "history": _history(weights),
+        "history": _history(Path(weights)),
     }
+    # under the name that clients know: the path is of this machine
+    page = model_card(weights, name=name, measure=False, last=last, progress=False, registry=registry).html()
     return Served(
         name=name,
         model=model,
@@ -121,6 +127,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         reader=processor.input_reader(card) if isinstance(processor, ReadsInputs) else None,
         samples=isinstance(processor, WritesText),
         facts=facts,
+        page=page,
         comparing={row["name"] for row in analyzers if row["reference"]},
         mean_head=landmarks.get("mean_head", ""),
     )

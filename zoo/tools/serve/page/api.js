@@ -11,6 +11,15 @@ export const keepToken = (token) => sessionStorage.setItem(KEY, token);
 /** Describe the models: see GET /models. */
 export const listModels = async () => (await ask("models")).json();
 
+/** Return the address of a model's card. */
+export const cardAddress = (model) => `card?${new URLSearchParams({ model })}`;
+
+/** Return a promise of a model's card as HTML; null if a link can open the card, because no token is needed. */
+export function readCard(model) {
+  if (!sessionStorage.getItem(KEY)) return null;
+  return ask(cardAddress(model)).then((answer) => answer.text());
+}
+
 /**
  * Return the row of an input: `{input, predictions, error}`.
  * @param {{model: string, input: File|string, top: ?number}} asked an image or a text

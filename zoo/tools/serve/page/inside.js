@@ -2,7 +2,7 @@
 
 import { analyze } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
-import { showPage } from "./figures.js";
+import { showPage, textOf } from "./figures.js";
 import { digits, measured, percent, words } from "./format.js";
 import { showHeat } from "./heat.js";
 import { showTerms } from "./terms.js";
@@ -154,7 +154,7 @@ async function shown({ items, image, figures, scores }, model, name, input) {
   });
   const rows = Object.entries(scores).map(([key, value]) => measured(key, value, model.units));
   const drawn = Object.entries(figures).map(([file, url]) => {
-    if (url.startsWith("data:text/html")) return showPage(url, title);
+    if (url.startsWith("data:text/html")) return showPage(textOf(url), title);
     if (url.startsWith("data:image/")) return element("img", { class: "drawn", src: url, alt: title });
     return element("a", { href: url, download: file }, file);
   });

@@ -1,8 +1,11 @@
 // The description of a model: its heading, its metrics, and its card.
 
+import { cardAddress, readCard } from "./api.js";
 import { showCurves } from "./curves.js";
 import { element, facts } from "./dom.js";
+import { showPage } from "./figures.js";
 import { count, digits, measured, metric, words } from "./format.js";
+import * as problems from "./problems.js";
 
 /** Return the primary metric, `{split, name, value, unit}`, of the test split if it was measured there. */
 export function primary_metric({ metrics, primary_metric: name, units }) {
@@ -47,7 +50,7 @@ function interval(model, split, key) {
 /** Return the other fields of a model's card, with its learning curves, if any. */
 export function showCard(model) {
   const heading = element("h2", { id: "card-heading" }, "About this model");
-  const section = element("section", { class: "card", "aria-labelledby": "card-heading" }, heading);
+  const section = element("section", { class: "card", "aria-labelledby": "card-heading" }, heading, ...linkToCard(model));
   if (model.history?.length) section.append(showCurves(model));
   if (model.classes.length) {
     const items = model.classes.map((name) => element("li", {}, name));
@@ -62,6 +65,22 @@ export function showCard(model) {
     section.append(element("details", {}, summary, facts(rows, "facts code")));
   }
   return section;
+}
+
+/** Return a link to the model card of `zoo card`, and the place where it opens if the link cannot open it. */
+function linkToCard({ name }) {
+  const place = element("div", { role: "alert" });
+  const onclick = async (event) => {
+    const reading = readCard(name);
+    if (reading === null) return;
+    event.preventDefault();
+    try {
+      place.replaceChildren(showPage(await reading, `Model card of ${name}`));
+    } catch (error) {
+      problems.show(place, error);
+    }
+  };
+  return [element("p", {}, element("a", { href: cardAddress(name), onclick }, "Model card")), place];
 }
 
 function details(model) {
