@@ -7,6 +7,7 @@ without torch.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,14 @@ import msgspec
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.files.container import Container, damaged, importing, read_container, tensor_sha256
+from zoo.files.container import (
+    Container,
+    damaged,
+    importing,
+    read_container,
+    read_metadata,
+    tensor_sha256,
+)
 
 SCHEMA = 4
 KEY = "zoo"
@@ -135,15 +143,27 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     the given `sha256`.
     """
     container = read_container(path, sha256=sha256)
-    text = container.metadata.get(KEY)
-    if text is None:
-        raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=importing(path))
-    card = parse_card(text, path)
+    card = _card(container.metadata, path)
     if not container.has_checksum:
         raise damaged(path, "its header has no checksum")
     if container.tensor_sha256 != card.sha256:
         raise damaged(path, "the sha256 of its tensors does not match its card")
     return _without_the_rest(card, container) if CHECKPOINT in container.metadata else (card, container)
+
+
+def read_header(path: Path) -> Card:
+    """Return the card of a file of any size quickly, without reading its tensors, which may be damaged.
+
+    Raises WeightsError if the header is damaged, or the file is not a zoo weights file.
+    """
+    return _card(read_metadata(path), path)
+
+
+def _card(metadata: Mapping[str, str], path: Path) -> Card:
+    text = metadata.get(KEY)
+    if text is None:
+        raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=importing(path))
+    return parse_card(text, path)
 
 
 def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container]:

@@ -153,18 +153,11 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
     if sha256:
         require_sha256(path, hashlib.sha256(data).hexdigest(), sha256)
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    text = data[_LENGTH_BYTES : _LENGTH_BYTES + length]
     try:
         stored = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
         raise damaged(path, first_line(error).removeprefix("Error while deserializing: ")) from None
-    metadata: dict[str, str] = _parsed(path, text).get("__metadata__", {})
-    checksum = metadata.get(_CHECKSUM)
-    if (
-        checksum is not None
-        and hashlib.sha256(_with_checksum(text, checksum, _NO_CHECKSUM)).hexdigest() != checksum
-    ):
-        raise damaged(path, "its header does not match its checksum")
+    metadata = _metadata(path, data[_LENGTH_BYTES : _LENGTH_BYTES + length])
     tensors: dict[str, StoredTensor] = {}
     for name, entry in stored:
         if entry["dtype"] not in _WIDTHS:
@@ -172,7 +165,15 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
         shape = tuple(entry["shape"])
         tensors[name] = StoredTensor(name, entry["dtype"], shape, memoryview(entry["data"]))
     digest = hashlib.sha256(memoryview(data)[_LENGTH_BYTES + length :]).hexdigest()
-    return Container(tensors, metadata, len(data), digest, has_checksum=checksum is not None)
+    return Container(tensors, metadata, len(data), digest, has_checksum=_CHECKSUM in metadata)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a file of any size quickly: its header is checked, and its tensors are not read.
+
+    Raises WeightsError, as `read_container` does.
+    """
+    return _metadata(path, _read(path, only_header=True)[_LENGTH_BYTES:])
 
 
 def importing(path: Path) -> str:
@@ -185,7 +186,22 @@ def damaged(path: Path, what: str) -> WeightsError:
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
-def _read(path: Path) -> bytes:
+def _metadata(path: Path, text: bytes) -> dict[str, str]:
+    """Return the metadata in the text of a header, which must match its checksum if it has one."""
+    try:
+        metadata = msgspec.convert(_parsed(path, text).get("__metadata__", {}), dict[str, str])
+    except msgspec.ValidationError:
+        raise damaged(path, "its metadata is not text") from None
+    checksum = metadata.get(_CHECKSUM)
+    if (
+        checksum is not None
+        and hashlib.sha256(_with_checksum(text, checksum, _NO_CHECKSUM)).hexdigest() != checksum
+    ):
+        raise damaged(path, "its header does not match its checksum")
+    return metadata
+
+
+def _read(path: Path, *, only_header: bool = False) -> bytes:
     """Return the bytes of a file. They are read only if the header describes all of them."""
     try:
         with open_regular(path) as file:
@@ -197,7 +213,7 @@ def _read(path: Path) -> bytes:
             if _end(_parsed(path, file.read(length))) != size - _LENGTH_BYTES - length:
                 raise damaged(path, "its size does not match its header")
             file.seek(0)
-            return file.read(size)
+            return file.read(_LENGTH_BYTES + length if only_header else size)
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:

@@ -220,7 +220,7 @@ def find(name: str) -> tuple[WeightsSpec, Recipe] | None:
         raise WeightsError(f"{prefix}: {error}", hint=error.hint) from None
     spec = _placed(remote, version.spec)
     if spec.file:
-        _require_intact(name, spec)
+        require_intact(name, spec)
     return spec, _recipe(prefix, version)
 
 
@@ -242,8 +242,11 @@ def _placed(remote: Remote, spec: WeightsSpec) -> WeightsSpec:
     return replace(spec, file="", url=place) if is_url(remote.address) else replace(spec, file=place)
 
 
-def _require_intact(name: str, spec: WeightsSpec) -> None:
-    """Raise DataError unless the file of a folder's weights is there, in the folder, with the right size."""
+def require_intact(name: str, spec: WeightsSpec) -> None:
+    """Raise DataError unless the file of a folder's weights is there, in the folder, with the right size.
+
+    The path in `spec` is absolute.
+    """
     path = Path(spec.file)
     if path.is_symlink() or path.parent.is_symlink():
         raise DataError(f"the file of {name} is a link, which zoo does not follow: {path}")

@@ -74,10 +74,14 @@ class ZooIndex(msgspec.Struct, frozen=True):
         version = self.any(id_, sha256)
         if not version.spec.withdrawn:
             return version
-        usable = [other for other in self.versions[id_] if not other.spec.withdrawn]
-        hint = f"the newest version that is not withdrawn is {id_}@{usable[0].digits}" if usable else None
+        usable = self.newest(id_)
+        hint = f"the newest version that is not withdrawn is {id_}@{usable.digits}" if usable else None
         name = f"{id_}@{version.digits}"
         raise WeightsError(f"{name} was withdrawn by its publisher: {version.spec.withdrawn}", hint=hint)
+
+    def newest(self, id_: str) -> ZooVersion | None:
+        """Return the newest version of an id that was not withdrawn; None if all were."""
+        return next((version for version in self.versions[id_] if not version.spec.withdrawn), None)
 
     def any(self, id_: str, sha256: str = "") -> ZooVersion:
         """Return a version as `find` does, even if it was withdrawn."""

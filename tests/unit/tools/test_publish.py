@@ -28,6 +28,9 @@ from zoo.registry.zoo_index import ZooIndex, read_index, signature_file
 from zoo.runs.lock import owned
 from zoo.tools.share.public_recipe import public_recipe, refuse_private
 
+QUIET: dict[str, Any] = {"progress": False}
+# In the tables of a zoo
+ARCHITECTURE = "convnet/resnet-lite"
 HOST, USER, HOME = "turing-laptop", "ada", "/home/ada"
 
 
@@ -99,7 +102,7 @@ def test_a_published_run_is_listed_with_its_proof(run: Path, team: Path) -> None
     assert found.spec.params == zoo.load(best, progress=False).num_parameters
     assert found.recipe.data == {"train_size": 64, "val_size": 16, "test_size": 16}
     assert {path.name for path in team.iterdir()} == {
-        *("registry.toml", "weights", "README.md", "config.json", "SHA256SUMS", ".lock"),
+        *("registry.toml", "weights", "cards", "README.md", "config.json", "SHA256SUMS", ".lock"),
     }
     assert json.loads((team / "config.json").read_text()) == {"library_name": "zoo", "index": "registry.toml"}
     assert f"| `{sha256}` |" in (team / "README.md").read_text()
@@ -292,6 +295,96 @@ def test_the_page_of_a_zoo_shows_who_has_confirmed_what(run: Path, team: Path, k
         f"| net@{sha256_of(file)[:16]} | measured again, 2 of 2 metrics agree |" in row for row in rows
     )
     require_whole(team)
+
+
+def test_each_id_has_the_model_card_of_its_newest_usable_version(
+    run: Path, team: Path, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish([run], team, license="MIT")
+    publish([other(run, seconds=7.0)], team, name="net")
+    old, new = (version.spec.sha256 for version in reversed(index(team).versions["net"]))
+    zoo.verify(team / index(team).find("net").spec.file, attest=keys.ada, out=team / "attestations", **QUIET)
+    publish([], team, signers=keys.signers)
+    card, page = team / "cards" / "net.md", team / "README.md"
+    monkeypatch.setenv("ZOO_REMOTES", str(tmp_path / "remotes.toml"))
+    zoo.add_remote("team", str(team), signers="")
+    made = zoo.card("team:net", measure=False, signers=keys.signers, **QUIET).markdown()
+    assert card.read_text() == made
+    assert "| license | MIT |" not in made, "of the version before it"
+    assert "| measured again, 2 of 2 metrics agree | ada@example.org |" in made
+    assert "zoo predict team:net INPUT" in made
+    assert (new in made, f"| [net](cards/net.md) | {ARCHITECTURE} |" in page.read_text()) == (True, True)
+    publish([], team, withdraw="net", reason="wrong")
+    assert old in card.read_text()
+    assert f"| [net@{old[:16]}](cards/net.md) | {ARCHITECTURE} |" in page.read_text()
+    publish([], team, withdraw=f"net@{old[:16]}", reason="wrong")
+    assert not card.exists()
+    assert "cards/" not in page.read_text()
+
+
+def test_a_card_is_written_again_and_stays_if_its_weights_cannot_be_read(run: Path, team: Path) -> None:
+    publish([run], team)
+    card, file = team / "cards" / "net.md", next(team.glob("weights/*"))
+    text, content = card.read_text(), file.read_bytes()
+    card.unlink()
+    publish([], team)
+    assert card.read_text() == text
+    before = (team / "README.md").read_bytes()
+    for damage in (b"", content[:100], content.replace(b"convnet", b"convnot")):
+        file.write_bytes(damage)
+        with pytest.warns(
+            zoo.ZooWarning, match=r"left .*cards/net.md as it is: the file of team:net has|damaged"
+        ):
+            publish([], team)
+        assert (card.read_text(), (team / "README.md").read_bytes()) == (text, before)
+    file.unlink()
+    card.unlink()
+    with pytest.warns(zoo.ZooWarning, match="the file of team:net is missing"):
+        publish([], team)
+    assert "cards/" not in (team / "README.md").read_text(), "the link would lead nowhere"
+
+
+def test_only_headers_are_read_for_cards(run: Path, team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish([run], team)
+    (team / "cards" / "net.md").unlink()
+    for reader in ("zoo.files.cards.read_container", "zoo.files.hashes.sha256_of"):
+        monkeypatch.setattr(reader, None)
+    publish([], team)
+    assert (team / "cards" / "net.md").exists()
+
+
+PLUGIN = """
+from zoo import DatasetSpec, hookimpl
+
+@hookimpl
+def zoo_datasets():
+    return [
+        DatasetSpec(name="ours", target="zoo_images.shapes:shapes", task="classification", **{about!r})
+    ]
+"""
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(
+    ("key", "text"), [("summary", f"Photos of {USER}"), ("source", "see /srv/photos/cats"), ("license", HOME)]
+)
+def test_what_a_plugin_says_of_its_data_is_not_published_if_it_is_private(
+    run: Path, team: Path, tmp_path: Path, key: str, text: str
+) -> None:
+    plugin = tmp_path / f"ours_{key}.py"
+    plugin.write_text(PLUGIN.format(about={"summary": "Shapes", key: text}))
+    registry, best = Registry.discover(files=[plugin]), run / "best.safetensors"
+    name = registry.dataset("ours").name
+    rewritten(best, dataset=structs.replace(read_card(best).dataset, name=name))
+    if key == "license":  # which the index states, too
+        with pytest.raises(WeightsError, match=f"{name} cannot be published: license holds the home folder"):
+            publish([run], team, registry=registry)
+        assert not team.exists()
+        return
+    with pytest.warns(zoo.ZooWarning, match=rf"as it is: the model card .* published: dataset.{key} holds"):
+        publish([run], team, registry=registry)
+    assert index(team).find("net").recipe.dataset == name
+    assert not [*team.glob("cards/*")]
 
 
 def test_texts_of_the_page_of_a_zoo_are_escaped(run: Path, team: Path) -> None:

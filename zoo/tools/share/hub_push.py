@@ -20,7 +20,7 @@ from zoo.registry.hub_client import hub_client
 from zoo.registry.hub_weights import ABOUT, WEIGHTS, HubName, downloaded, parsed
 from zoo.registry.registry import Registry, default_registry
 from zoo.tools.share.model_card import card
-from zoo.tools.share.public_recipe import refuse_private
+from zoo.tools.share.public_recipe import refuse_private, refuse_private_card
 from zoo.tools.share.publish import publishable
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def push(
         described = card(weights, name=to, measure=not dry_run, progress=False, registry=registry)
         described.fields["license"] = license
         described.fields["intervals"] = {**spec.intervals, **described.fields.get("intervals", {})}
+        refuse_private_card(described.fields, f"the model card of {weights}")
         content = ready.path.read_bytes()
         require_sha256(ready.path, hashlib.sha256(content).hexdigest(), spec.sha256)
         with hub_client(to):

@@ -11,7 +11,6 @@ import msgspec
 from zoo.console.figures import over_seeds
 from zoo.data.vocabulary import WritesText
 from zoo.files.cards import Card
-from zoo.files.hashes import sha256_of
 from zoo.processors import ReadsInputs, make_processor
 from zoo.registry.changed_options import changed_options
 from zoo.registry.hub_weights import commit_of
@@ -24,14 +23,21 @@ _ABOUT = ("summary", "license", "source")
 
 
 def known_fields(
-    weights: str | Path, name: str | Path, path: Path, card: Card, registry: Registry, *, exported: bool
+    weights: str | Path,
+    name: str | Path,
+    path: Path,
+    card: Card,
+    registry: Registry,
+    *,
+    sha256: str,
+    exported: bool = False,
 ) -> dict[str, Any]:
     """Return the fields as JSON data; those that are not known are empty.
 
     Args:
         weights: the id or path that the user gave.
         name: what to call it.
-        path: the file.
+        path: the file, whose sha256 the caller knows.
         exported: whether it is an exported file.
     """
     published, task = published_spec(registry, weights), registry.tasks.get(card.task)
@@ -71,7 +77,7 @@ def known_fields(
         "versions": card.versions,
         "parameters": published.params if published else None,
         "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
+        "sha256": sha256,
     }
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.errors import warn
 from zoo.files.cards import read_weights
+from zoo.files.hashes import sha256_of
 from zoo.files.signatures import allowed_signers
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry, default_registry
@@ -37,6 +39,12 @@ class ModelCard:
 
     fields: dict[str, Any]
     figures: dict[str, bytes]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], figures: Mapping[str, bytes] = MappingProxyType({})) -> ModelCard:
+        """Return a card with those of the fields that are known."""
+        known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
+        return cls(fields=known, figures={**figures})
 
     def markdown(self, links: Mapping[str, str] | None = None) -> str:
         """Return the card as Markdown.
@@ -103,7 +111,11 @@ def card(
         path, sha256 = locate_weights(registry, weights, last=last)
         exported = read_exported(registry, path, sha256=sha256)
         stored = exported.card if exported else read_weights(path, sha256=sha256)[0]
-        fields = known_fields(weights, name or weights, path, stored, registry, exported=exported is not None)
+        fields = known_fields(
+            *(weights, name or weights, path, stored, registry),
+            sha256=sha256 or sha256_of(path),
+            exported=exported is not None,
+        )
         fields["confirmations"] = _confirmations(path, fields["sha256"], signers or remote_signers(weights))
     draft = Draft(fields=fields)
     if Path(weights).is_dir():
@@ -113,8 +125,7 @@ def card(
         add_measured(draft, model, data, progress=progress)
     for why, parts in draft.left_out.items():
         warn(f"left out {', '.join(parts)}: {why}")
-    known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
-    return ModelCard(fields=known, figures=draft.figures)
+    return ModelCard.of(fields, draft.figures)
 
 
 def _confirmations(path: Path, sha256: str, signers: str | Path) -> list[dict[str, str]]:

@@ -24,6 +24,8 @@ from zoo.tools.compare.card_recipe import recipe_of
 _PATH = re.compile(r"^/\w|(?<![\w./~-])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:\\)")
 # Names that identify nobody
 _ANYBODY = {"root", "localhost", "user", "runner"}
+# Fields of a model card: names, with the commands that contain them, and what the model reads and writes
+_FREE = ("name", "use", "check", "python", "confirmations", "classes", "by_class", "findings", "sample")
 
 
 def public_recipe(card: Card, registry: Registry, folder: Path | None) -> Recipe:
@@ -110,6 +112,17 @@ def refuse_private(values: Mapping[str, Any], what: str) -> None:
             message = f"{what} cannot be published: {place} holds {found} ({text!r:.120})"
             hint = "published files must not name this machine, its user or its folders"
             raise WeightsError(message, hint=hint)
+
+
+def refuse_private_card(fields: Mapping[str, Any], what: str) -> None:
+    """Raise WeightsError as `refuse_private` does, for the fields of a model card.
+
+    Only the home folder is refused in names, which people chose for themselves, and in what the model reads
+    and writes.
+    """
+    free = {name: fields[name] for name in _FREE if name in fields}
+    others = {name: value for name, value in fields.items() if name not in _FREE}
+    refuse_private({**others, "preprocess": free}, what)
 
 
 def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:

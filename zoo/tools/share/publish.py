@@ -1,8 +1,9 @@
 """Publish trained weights in a folder, which is then a zoo: on a shared disk, a web server or in a bucket.
 
 Files of weights are written first, under names with their sha256. Replacing the index then publishes them.
-README.md, config.json and SHA256SUMS follow from the index; if a publisher is killed before they are written,
-the next one writes them. Signatures of an index are written before it, under a name with its sha256.
+README.md, the model cards, config.json and SHA256SUMS follow from it; if a publisher is killed before they
+are written, the next one writes them. Signatures of an index are written before it, under a name with its
+sha256.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import shlex
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,7 @@ from zoo.runs.lock import owned
 from zoo.tools.compare.attestations import FOLDER as ATTESTATIONS
 from zoo.tools.compare.attestations import attestations_in
 from zoo.tools.share.public_recipe import public_recipe, refuse_private
-from zoo.tools.share.zoo_files import derived_files
+from zoo.tools.share.zoo_files import CARDS, card_file, derived_files
 
 if TYPE_CHECKING:
     from zoo.api.model import Model
@@ -99,7 +100,7 @@ def publish(
         sign: SSH key to sign the index with: a private key file, or a public one whose private key is in the
             SSH agent. If the index does not change, its other signatures are kept.
         signers: file with allowed signers, as `ssh-keygen` reads it. Attestations of their keys have their
-            names in README.md, and others have the fingerprint of the key.
+            names in README.md and the model cards, and others have the fingerprint of the key.
         withdraw: id, or `ID@SHA256`, of a version that must not be used anymore; no runs can be published at
             the same time.
         reason: why the version is withdrawn, which its users will read.
@@ -130,14 +131,15 @@ def publish(
     if license and not given:
         raise OptionError("license requires runs", hint="publish them again to change their license")
     refuse_private({"license": license, "reason": reason}, "the arguments")
+    registry = default_registry() if registry is None else registry
     commit = partial(
         _committed,
         folder,
+        registry=registry,
         sign=signatures.require_key(sign) if sign else None,
         allowed=signatures.allowed_signers(signers) if signers else b"",
         dry_run=dry_run,
     )
-    registry = default_registry() if registry is None else registry
     if not given:
         read_folder(folder)  # a new zoo needs runs
         with _zoo(folder, dry_run=dry_run) as index:
@@ -185,6 +187,8 @@ def publishable(
     others = {key: value for key, value in content.metadata.items() if key != KEY}
     refuse_private({"id": id_, "metadata": others, **card.to_dict()}, str(path))
     recipe = public_recipe(card, registry, folder)
+    data_license = registry.dataset(recipe.dataset).spec.license
+    refuse_private({"license": data_license}, recipe.dataset)  # which a plugin states
     model = load(path, device="cpu", progress=False, registry=registry)
     spec = WeightsSpec(
         recipe=id_,
@@ -196,7 +200,7 @@ def publishable(
         by_seed=card.by_seed,
         license=terms,
         intervals=_intervals(model) if measure else card.intervals,
-        data_license=registry.dataset(recipe.dataset).spec.license,
+        data_license=data_license,
     )
     return Publishable(id=id_, path=path, version=ZooVersion(spec, recipe))
 
@@ -313,7 +317,7 @@ def _withdrawn(index: ZooIndex, name: str, reason: str) -> tuple[ZooIndex, list[
 def _write_weights(folder: Path, found: Sequence[Publishable]) -> None:
     """Write the files of weights that are missing or damaged."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    for place in (folder, folder / FOLDER):
+    for place in (folder, folder / FOLDER, folder / CARDS):
         sweep(place)
     for weights in found:
         spec = weights.version.spec
@@ -354,6 +358,7 @@ def _committed(
     index: ZooIndex,
     rows: list[dict[str, Any]],
     *,
+    registry: Registry,
     sign: Path | None,
     allowed: bytes,
     dry_run: bool,
@@ -370,7 +375,8 @@ def _committed(
             _sign(signature, content, sign)
         shas = {version.spec.sha256 for _, version in index.all()}
         confirmed = attestations_in(folder / ATTESTATIONS, shas, allowed)
-        for name, each in {INDEX: content, **derived_files(index, content, confirmed)}.items():
+        files = {INDEX: content, **_derived(folder, index, content, confirmed, registry)}
+        for name, each in files.items():
             if not (folder / name).is_file() or (folder / name).read_bytes() != each:
                 with atomic_write(folder / name) as file:
                     file.write(each)
@@ -379,6 +385,25 @@ def _committed(
                 path.unlink()
     named = signature_file(content) if signature.is_file() else None
     return {"folder": str(folder), "serial": index.serial, "weights": rows, "signature": named}
+
+
+def _derived(
+    folder: Path,
+    index: ZooIndex,
+    content: bytes,
+    confirmed: Mapping[str, Sequence[Mapping[str, str]]],
+    registry: Registry,
+) -> dict[str, bytes]:
+    """Return the files that follow from an index, after removing the cards of ids that were withdrawn."""
+    from zoo.tools.share.zoo_cards import model_cards  # imports numpy
+
+    (folder / CARDS).mkdir(exist_ok=True)
+    cards = model_cards(folder, index, confirmed, registry)
+    for id_ in index.versions:
+        if index.newest(id_) is None:
+            (folder / card_file(id_)).unlink(missing_ok=True)
+    there = {f"{CARDS}/{path.name}" for path in (folder / CARDS).glob("*.md")}
+    return derived_files(index, content, confirmed, cards.keys() | there) | cards
 
 
 def _sign(signature: Path, content: bytes, key: Path) -> None:

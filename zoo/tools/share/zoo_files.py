@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from zoo.files.canonical import readable_json
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion
 from zoo.tools.share.card_text import confirmations_table, plain
 
+# The name that the pages of a zoo give it, and the folder of its model cards
+REMOTE, CARDS = "team", "cards"
 _README = """# A model zoo
 
 Trained models for PyTorch, in the format of `zoo`. Give this folder or its https address a name:
 
 ```sh
-zoo remote add team ADDRESS
-zoo list --remote team
-zoo predict team:{first} INPUT
+zoo remote add {remote} ADDRESS
+zoo list --remote {remote}
+zoo predict {remote}:{first} INPUT
 ```
 
 Every file is checked against [{index}]({index}) before it is loaded. `sha256sum -c SHA256SUMS` checks the
-index and the weights without zoo, `zoo verify team:ID` measures the metrics again, and `zoo reproduce
-team:ID` trains the model again.
+index and the weights without zoo, `zoo verify {remote}:ID` measures the metrics again, and `zoo reproduce
+{remote}:ID` trains the model again. Each id links to its model card.
 
 | id | model | data | metrics (95% interval) | parameters | size | license (data) | sha256 |
 |---|---|---|---|---|---|---|---|
@@ -44,12 +46,14 @@ def derived_files(
     index: ZooIndex,
     content: bytes,
     confirmations: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({}),
+    cards: Collection[str] = (),
 ) -> dict[str, bytes]:
     """Return the content of README.md, config.json and SHA256SUMS by name.
 
     Args:
         content: content of the index, which somebody may have edited.
         confirmations: who has confirmed which weights, by their sha256, as `attestations_in` returns it.
+        cards: files of model cards that README.md can link to.
     """
     files = {INDEX: hashlib.sha256(content).hexdigest()}
     files |= {
@@ -58,29 +62,42 @@ def derived_files(
     sums = "".join(f"{sha256}  {name}\n" for name, sha256 in files.items())
     about = {"library_name": "zoo", "index": INDEX}  # what the Hugging Face Hub counts as a download
     return {
-        "README.md": _page(index, confirmations).encode(),
+        "README.md": _page(index, confirmations, cards).encode(),
         "config.json": f"{readable_json(about)}\n".encode(),
         "SHA256SUMS": sums.encode(),
     }
 
 
-def _page(index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+def card_file(id_: str) -> str:
+    """Return the file of an id's model card, relative to the zoo's folder."""
+    return f"{CARDS}/{id_}.md"
+
+
+def _page(
+    index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]], cards: Collection[str]
+) -> str:
     confirmed = [
         {"id": f"{id_}@{version.digits}", **row}
         for id_, version in index.all()
         for row in confirmations.get(version.spec.sha256, ())
     ]
     after = _CONFIRMED.format(table=confirmations_table(confirmed)) if confirmed else ""
-    rows = [_row(id_, version, newest=version is index.versions[id_][0]) for id_, version in index.all()]
+    rows = [_row(_named(index, id_, version, cards), version) for id_, version in index.all()]
     first = next((id_ for id_, version in index.all() if not version.spec.withdrawn), "ID")
-    return _README.format(first=first, index=INDEX, rows="\n".join(rows)) + after
+    return _README.format(remote=REMOTE, first=first, index=INDEX, rows="\n".join(rows)) + after
 
 
-def _row(id_: str, version: ZooVersion, *, newest: bool) -> str:
+def _named(index: ZooIndex, id_: str, version: ZooVersion, cards: Collection[str]) -> str:
+    """Return the name of a version, with a link to its model card if there is one."""
+    name = plain(id_ if version is index.versions[id_][0] else f"{id_}@{version.digits}")
+    has_card = version is index.newest(id_) and card_file(id_) in cards
+    return f"[{name}]({card_file(id_)})" if has_card else name
+
+
+def _row(name: str, version: ZooVersion) -> str:
     spec, recipe = version.spec, version.recipe
     licenses = f"{spec.license or 'not stated'} ({spec.data_license or 'not stated'})"
     cells = [
-        id_ if newest else f"{id_}@{version.digits}",
         recipe.architecture,
         recipe.dataset,
         f"withdrawn: {spec.withdrawn}" if spec.withdrawn else ", ".join(_metrics(version)),
@@ -88,7 +105,7 @@ def _row(id_: str, version: ZooVersion, *, newest: bool) -> str:
         f"{spec.bytes:,} bytes",
         licenses,
     ]
-    return f"| {' | '.join(map(plain, cells))} | `{spec.sha256}` |"
+    return f"| {name} | {' | '.join(map(plain, cells))} | `{spec.sha256}` |"
 
 
 def _metrics(version: ZooVersion) -> Iterator[str]:
