@@ -24,10 +24,14 @@ _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
 def write_output(path: Path, content: bytes) -> None:
     """Write a file that the user named, atomically: it is complete or unchanged.
 
+    A pipe or a device is not replaced: the content is written into it. The same applies to all that is in
+    `/dev`, where `/dev/stdout` can be a link to a file.
+
     Raises OutputError if it cannot be written.
     """
+    special = (path.exists() and not path.is_file()) or path.absolute().parent == Path("/dev")
     try:
-        with atomic_write(path) as file:
+        with path.open("ab") if special else atomic_write(path) as file:
             file.write(content)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None

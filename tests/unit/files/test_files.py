@@ -17,8 +17,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from zoo.errors import WeightsError
-from zoo.files.atomic import atomic_write, sweep
+from zoo.errors import OutputError, WeightsError
+from zoo.files.atomic import atomic_write, sweep, write_output
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
 from zoo.models import weights
@@ -93,6 +93,31 @@ def test_a_full_disk_leaves_no_file_behind(path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="No space left"), atomic_write(path) as file:
         file.write(b"x")
     assert list(path.parent.iterdir()) == []
+
+
+def test_an_output_is_written_into_a_pipe_and_a_device_and_replaces_neither(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        write_output(path, b"whole")
+        assert reader.read() == b"whole"
+    assert path.is_fifo()
+    with monkeypatch.context() as patch:  # so that a mistake cannot replace a device of this machine
+        patch.setattr("zoo.files.atomic.atomic_write", None)
+        write_output(Path("/dev/null"), b"nothing")
+        with pytest.raises(OutputError, match="/dev/full cannot be written: No space left on device"):
+            write_output(Path("/dev/full"), b"x")
+
+
+def test_dev_stdout_is_what_stdout_is(path: Path) -> None:
+    code = "import sys, zoo.files.atomic as a; a.atomic_write = None; "
+    code += "from pathlib import Path; a.write_output(Path('/dev/stdout'), b'card')"
+    with path.open("wb") as file:
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert path.read_bytes() == b"card"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert done.stdout == b"card"
 
 
 def test_safetensors_itself_reads_what_is_written(path: Path) -> None:
