@@ -284,7 +284,7 @@ def fetch_index(name: str, remote: Remote, *, accept_older: bool = False) -> Zoo
     allowed = _allowed(remote)
     if remote.signers:
         require_signed(name, remote.address, remote.signers, content, allowed, seconds=_SECONDS)
-    index = read_index(content, _path(remote))
+    index = _index(remote, content)
     if not accept_older:
         require_newest(name, remote.address, remote.signers, content, index.serial)
     remember_index(name, remote.address, remote.signers, content, index.serial)
@@ -312,7 +312,7 @@ def cached_index(remote: Remote) -> ZooIndex | None:
     """Return the index of a zoo when it was last used, without network; None if there is no intact copy."""
     with contextlib.suppress(OSError, ZooError):
         content = read_regular(_copy(remote, _allowed(remote)), most=MOST_BYTES)
-        return read_index(content, _path(remote))
+        return _index(remote, content)
     return None
 
 
@@ -333,9 +333,13 @@ def _copy(remote: Remote, allowed: bytes) -> Path:
     return cache_home() / "downloads" / "zoos" / key / INDEX
 
 
-def _path(remote: Remote) -> Path:
-    """Return the path of the index for messages, to which its files are relative."""
-    return Path(f"{remote.address}/{INDEX}")
+def _index(remote: Remote, content: bytes) -> ZooIndex:
+    """Return the index of a zoo from its content. Raises CatalogError with its address."""
+    place = f"{remote.address}/{INDEX}"
+    try:
+        return read_index(content, Path(place))
+    except CatalogError as error:  # a path has no two slashes in succession
+        raise CatalogError(str(error).replace(str(Path(place)), place), hint=error.hint) from None
 
 
 def with_zoos(registry: Registry, *names: str | Path) -> Registry:

@@ -403,6 +403,13 @@ def test_a_zoo_on_a_server_is_downloaded_once_and_its_index_each_time(
     assert len(requested) == 5
 
 
+def test_a_message_about_an_index_has_its_address(online: tuple[str, list[str], dict[str, Any]]) -> None:
+    address, _, answers = online
+    answers["/zoo/registry.toml"] = server.gives(b"schema = 1\n")
+    with pytest.raises(CatalogError, match=f"^{address}/registry.toml is not the index of a zoo"):
+        zoo.add_remote("team", address)
+
+
 BAD = {
     "missing": (server.gives(b"", status=404), "404"),
     "a page": (server.gives(b"<html>"), "is not valid TOML"),
