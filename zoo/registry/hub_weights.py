@@ -25,7 +25,8 @@ HUB = "hf"
 # The files of a model
 WEIGHTS, ABOUT = "model.safetensors", "config.json"
 LIBRARY = "zoo"
-_NAME = re.compile(rf"{HUB}:([\w.-]+/[\w.-]+)(?:@(\w[\w./-]*))?", re.ASCII)
+REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
+_NAME = re.compile(rf"{HUB}:([\w.-]+/[\w.-]+)(?:@({REVISION.pattern}))?", re.ASCII)
 
 
 class HubName(NamedTuple):

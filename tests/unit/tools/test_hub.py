@@ -19,10 +19,19 @@ from zoo.files.canonical import canonical_json
 from zoo.files.cards import KEY, read_card, read_weights
 from zoo.files.container import write_container
 from zoo.files.hashes import sha256_of
+from zoo.registry.registry import Registry
 from zoo.tools.share.hub_files import is_unedited
 
 pytest.importorskip("huggingface_hub")
 NAME, REPOSITORY = "hf:me/shapes", "me/shapes"
+PLUGIN = """
+from zoo import DatasetSpec, hookimpl
+
+@hookimpl
+def zoo_datasets():
+    about = {"summary": "Shapes", "source": "see /srv/photos/cats"}
+    return [DatasetSpec(name="ours", target="zoo_images.shapes:shapes", task="classification", **about)]
+"""
 FILES = {"model.safetensors", "README.md", "config.json"}
 
 
@@ -262,7 +271,8 @@ def test_somebody_else_pushes_in_between(hub: FakeHub, model: Repository, run: P
         ("hf:shapes", {}, "hf:shapes cannot be a model on the Hugging Face Hub"),
         ("hf:me/shapes@v1", {}, "the model to push to must be hf:OWNER/NAME"),
         (NAME, {"pr": True, "tag": "v1"}, "a pull request has no tag"),
-        (NAME, {"tag": "a b"}, "cannot be a model on the Hugging Face Hub"),
+        (NAME, {"tag": "v 1"}, r"^tag must be letters, digits and - \. _ / without \.\. \(got 'v 1'\)"),
+        (NAME, {"tag": "../v1"}, "^tag must be"),
         (NAME, {"license": "nonsense"}, '"license" must be one of'),
         (NAME, {"license": "/home/ada/MIT"}, "license holds a path"),
         ("hf:me/turing-laptop", {}, "name holds the name of this machine"),
@@ -296,6 +306,19 @@ def test_what_cannot_be_published_cannot_be_pushed(hub: FakeHub, run: Path) -> N
     write_container(path, [*content.tensors.values()], {KEY: canonical_json(tuned.to_dict())})
     with pytest.raises(WeightsError, match="fine-tuned from weights that are not published with zoo"):
         push(path)
+    assert not hub.requests
+
+
+def test_what_a_plugin_says_is_not_pushed_if_it_is_private(hub: FakeHub, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours_pushed.py").write_text(PLUGIN)
+    registry, best = Registry.discover(files=[tmp_path / "ours_pushed.py"]), run / "best.safetensors"
+    card, content = read_weights(best)
+    card = structs.replace(card, dataset=structs.replace(card.dataset, name=registry.dataset("ours").name))
+    write_container(best, [*content.tensors.values()], {KEY: canonical_json(card.to_dict())})
+    with pytest.raises(
+        WeightsError, match=f"the model card of {NAME} cannot be .* dataset.source holds a path"
+    ):
+        push(run, registry=registry)
     assert not hub.requests
 
 

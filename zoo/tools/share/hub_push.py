@@ -1,7 +1,7 @@
 """Push trained weights to the Hugging Face Hub, where `hf:owner/name` means them.
 
-All files are part of one commit, which states the commit that it follows. If it fails, nothing has changed;
-if it is repeated, unchanged files make no commit.
+All files are part of one commit, which states the commit that it follows. If a push fails, no file has
+changed, but a first push can leave an empty model. If it is repeated, unchanged files make no commit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zoo.errors import OptionError, OutputError, warn
 from zoo.files.cards import read_card
 from zoo.files.downloads import is_offline, require_sha256
 from zoo.registry.hub_client import hub_client
-from zoo.registry.hub_weights import ABOUT, WEIGHTS, HubName, downloaded, parsed
+from zoo.registry.hub_weights import ABOUT, REVISION, WEIGHTS, HubName, downloaded, parsed
 from zoo.registry.registry import Registry, default_registry
 from zoo.tools.share.model_card import card
 from zoo.tools.share.public_recipe import refuse_private, refuse_private_card
@@ -82,7 +82,8 @@ def push(
         raise OptionError(f"the model to push to must be hf:OWNER/NAME (got {to!r:.200})")
     if pr and (tag or private):
         raise OptionError("a pull request has no tag, and is as private as its model")
-    parsed(f"{to}@{tag or 'main'}")  # a tag must be a revision that can be typed
+    if tag and not (REVISION.fullmatch(tag) and ".." not in tag):  # or `hf:OWNER/NAME@TAG` could not be typed
+        raise OptionError(f"tag must be letters, digits and - . _ / without .. (got {tag!r:.80})")
     refuse_private({"license": license, "name": target.repository.partition("/")[2]}, "the arguments")
     registry = default_registry() if registry is None else registry
     if not dry_run:
@@ -93,7 +94,7 @@ def push(
         described = card(weights, name=to, measure=not dry_run, progress=False, registry=registry)
         described.fields["license"] = license
         described.fields["intervals"] = {**spec.intervals, **described.fields.get("intervals", {})}
-        refuse_private_card(described.fields, f"the model card of {weights}")
+        refuse_private_card(described.fields, f"the model card of {to}")
         content = ready.path.read_bytes()
         require_sha256(ready.path, hashlib.sha256(content).hexdigest(), spec.sha256)
         with hub_client(to):
