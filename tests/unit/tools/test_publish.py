@@ -431,6 +431,16 @@ def test_a_folder_that_is_not_a_zoo_is_not_overwritten(run: Path, team: Path) ->
     assert (team / "README.md").read_text() == "my project"
 
 
+def test_a_model_on_the_hub_is_not_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    with pytest.raises(
+        OptionError, match=r"hf:me/x is a model on the Hugging Face Hub, not a folder"
+    ) as error:
+        publish([run], "hf:me/x")
+    assert error.value.hint == "`zoo push RUN hf:me/x` publishes there"
+    assert not Path("hf:me").exists()
+
+
 def test_unfinished_runs_and_damaged_files_are_refused(run: Path, team: Path) -> None:
     content = (run / "best.safetensors").read_bytes()
     (run / "best.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -116,9 +116,11 @@ def test_an_attestation_states_the_outcome_and_nothing_about_the_machine(
 
 
 def test_an_attestation_needs_a_key(file: Path) -> None:
-    with pytest.raises(OptionError, match="out is the folder for an attestation, and requires attest"):
+    with pytest.raises(OptionError, match="out is the folder for an attestation, but nothing is attested"):
         reproduce(file, out="x")
-    assert "--out is the folder" in shell("reproduce", file, "--out", "x").stderr
+    said = shell("reproduce", file, "--out", "x").stderr
+    assert "--out is the folder" in said
+    assert "--attest KEY" in said
     with pytest.raises(OptionError, match="the key to sign with is not a file"):
         reproduce(file, attest="no-such-key")
     assert not Path("runs").exists()

@@ -131,6 +131,9 @@ def publish(
     if license and not given:
         raise OptionError("license requires runs", hint="publish them again to change their license")
     refuse_private({"license": license, "reason": reason}, "the arguments")
+    if hub_weights.parsed(str(folder)):
+        hint = f"`zoo push RUN {folder}` publishes there"
+        raise OptionError(f"{folder} is a model on the Hugging Face Hub, not a folder", hint=hint)
     registry = default_registry() if registry is None else registry
     commit = partial(
         _committed,
