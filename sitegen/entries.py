@@ -28,7 +28,6 @@ __all__ = [
     "recipe_text",
     "refer",
     "short",
-    "table",
 ]
 
 # The kinds of entries that the gallery has a folder for, with their titles

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+import zoo
 from sitegen.checking import broken_links, missing_pages
 from sitegen.entries import KINDS, entry_page, names_of, page_of
 from sitegen.gallery import make_gallery, with_links
@@ -199,13 +200,25 @@ def test_each_kind_has_pages_with_links_to_what_belongs_to_them(kind: str) -> No
 
 def test_the_page_of_a_model_has_its_figures_recipe_card_and_use() -> None:
     text = model_page(Registry.discover(), "cifar10-resnet20", in_browser=True)
-    assert "| test | accuracy 91.31% (90.74 to 91.85), loss 0.2677 nats (0.2512 to 0.2842) |" in text
+    described = zoo.card("cifar10-resnet20", measure=False, progress=False).markdown()
+    sections = [line for line in described.splitlines() if line.startswith("## ")]
+    assert [line for line in text.splitlines() if line in sections] == sections
+    assert "| test | accuracy | 91.31% | 90.74 to 91.85 |" in text
+    assert "[resnet20](../architectures/resnet20.md) for [classification](../tasks/classification.md)" in text
     assert "[recipes.cifar10-resnet20]" in text
     assert 'zoo.load("cifar10-resnet20")' in text
-    assert '"architecture": "convnet/resnet20"' in text
+    assert text.count("## Use\n") == 1
     assert "zoo analyze confusion cifar10-resnet20" in text
     assert 'href="../../try/#cifar10-resnet20"' in text
     assert "try/" not in model_page(Registry.discover(), "cifar10-resnet20", in_browser=False)
+
+
+def test_a_page_without_the_weights_has_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sitegen.models.at_hand", lambda *_: None)
+    text = model_page(Registry.discover(), "nietzsche-rnn", in_browser=False)
+    assert "## Metrics" not in text
+    assert "[rnn](../architectures/rnn.md)" in text
+    assert "## Generated text" in text
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +235,7 @@ def test_each_command_of_the_gallery_parses_and_names_what_exists(
     gallery_blocks: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cat.jpg").touch()
+    (tmp_path / "INPUT").touch()
     session = Session()
     group = click.Context(cli, info_name="zoo", obj=session)
     commands = [words for block in gallery_blocks for words in zoo_commands(block.script)]

@@ -184,9 +184,8 @@ def _training(card: Card) -> list[str]:
 
 def _commands(commands: Mapping[str, str]) -> str:
     width = max(map(len, commands.values()), default=0)
-    return (
-        _code("\n".join(f"{line:<{width}}  # {what}" for what, line in commands.items())) if commands else ""
-    )
+    lines = [f"{line:<{width}}  # {what}" for what, line in commands.items()]
+    return _code("\n".join(lines), "sh") if lines else ""
 
 
 def _code(text: str, language: str = "text") -> str:
