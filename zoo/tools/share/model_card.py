@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from zoo.config.arguments import checked
@@ -40,12 +39,6 @@ class ModelCard:
     fields: dict[str, Any]
     figures: dict[str, bytes]
 
-    @classmethod
-    def of(cls, fields: Mapping[str, Any], figures: Mapping[str, bytes] = MappingProxyType({})) -> ModelCard:
-        """Return a card with those of the fields that are known."""
-        known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
-        return cls(fields=known, figures={**figures})
-
     def markdown(self, links: Mapping[str, str] | None = None) -> str:
         """Return the card as Markdown.
 
@@ -60,6 +53,12 @@ class ModelCard:
 
     def _repr_markdown_(self) -> str:
         return self.markdown()
+
+
+def with_known(fields: Mapping[str, Any], figures: dict[str, bytes]) -> ModelCard:
+    """Return a card with those of the fields that are known."""
+    known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
+    return ModelCard(fields=known, figures=figures)
 
 
 @checked
@@ -125,7 +124,7 @@ def card(
         add_measured(draft, model, data, progress=progress)
     for why, parts in draft.left_out.items():
         warn(f"left out {', '.join(parts)}: {why}")
-    return ModelCard.of(fields, draft.figures)
+    return with_known(fields, draft.figures)
 
 
 def _confirmations(path: Path, sha256: str, signers: str | Path) -> list[dict[str, str]]:

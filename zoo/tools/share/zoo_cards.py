@@ -14,7 +14,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.remotes import require_intact
 from zoo.registry.zoo_index import ZooIndex
 from zoo.tools.share.known_fields import known_fields
-from zoo.tools.share.model_card import ModelCard
+from zoo.tools.share.model_card import ModelCard, with_known
 from zoo.tools.share.public_recipe import refuse_private_card
 from zoo.tools.share.zoo_files import REMOTE, card_file
 
@@ -59,4 +59,4 @@ def _card(
     fields = known_fields(name, name, path, read_header(path), registry, sha256=spec.sha256)
     fields["confirmations"] = [*confirmations.get(spec.sha256, ())]
     refuse_private_card(fields, f"the model card of {name}")
-    return ModelCard.of(fields)
+    return with_known(fields, {})
