@@ -36,6 +36,24 @@ def test_the_card_is_shown(visit: Visit) -> None:
     assert card.locator("svg").count() == 0  # without a run directory there are no curves
 
 
+def test_the_model_card_opens_with_its_style(visit: Visit) -> None:
+    page = visit.open("shapes-tiny")
+    page.get_by_role("link", name="Model card").click()
+    page.get_by_role("heading", name="Verify and reproduce").wait_for()
+    assert (page.url, page.title()) == (f"{visit.url}/card?model=shapes-tiny", "shapes-tiny")
+    assert page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse"
+    assert page.evaluate("document.querySelector('img').naturalWidth") > 400
+
+
+def test_with_a_token_the_model_card_opens_in_the_page(visit: Visit) -> None:
+    visit.open("token=0123456789abcdef&nietzsche-rnn")
+    visit.page.get_by_role("link", name="Model card").click()
+    card = visit.page.frame_locator("iframe.page")
+    card.get_by_role("heading", name="Verify and reproduce").wait_for()
+    assert card.locator("table").first.evaluate("(one) => getComputedStyle(one).borderCollapse") == "collapse"
+    assert visit.page.url == f"{visit.url}/#nietzsche-rnn"
+
+
 def test_the_address_names_the_model(visit: Visit) -> None:
     page = visit.open()
     heading = page.locator("main h1")
