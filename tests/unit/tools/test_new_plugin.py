@@ -194,7 +194,7 @@ def test_a_new_task_reads_uploads_as_predict_reads_files(
     capsys.readouterr()
     assert run(["predict", "./tidal", *contents, "--json"]) == 0
     expected = json.loads(capsys.readouterr().out)
-    (served,) = named([("tidal", zoo.load("./tidal", progress=False))], Registry.discover())
+    (served,) = named([("./tidal", zoo.load("./tidal", progress=False))], Registry.discover())
     with TestClient(create_app([served]), base_url="http://localhost") as client:
         files = [("input", (name, content)) for name, content in contents.items()]
         assert client.post("/predict", files=files).json() == expected
