@@ -127,9 +127,9 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("Training options", as_typed(changed), about="that differ from zoo's defaults")
     if similar := facts.get("similar"):
         differences = similar["differences"].items()
-        values = {name: tuple("default" if v is None else v for v in pair) for name, pair in differences}
-        before, after = (dict(as_typed({n: pair[i] for n, pair in values.items()})) for i in (0, 1))
-        pairs = [(name, f"{after[name]} instead of {before[name]}") for name in values]
+        pairs = [
+            (name, f"{_typed(after)} instead of {_typed(before)}") for name, (before, after) in differences
+        ]
         print_section(f"Differences from {similar['name']}", pairs)
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("show the card", f"zoo inspect {name}") for name in published]
@@ -237,6 +237,10 @@ def _words(table: Mapping[str, Any]) -> str:
 def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[str, object]]:
     measured = [(split, figures(metrics, units)) for split, metrics in entry["metrics"].items()]
     return [*measured, ("seeds", entry["spread"] or "a single one")]
+
+
+def _typed(value: object) -> str:
+    return "default" if value is None else options.text(value) or '""'
 
 
 def _cost(entry: Mapping[str, Any]) -> str:

@@ -15,8 +15,8 @@ def similar_recipe(registry: Registry, name: str) -> dict[str, Any]:
 
     Only recipes that are listed before this one are considered; the result is empty if there are none.
 
-    Returns `{name, differences: {option: [its value, the value of this recipe]}}`. A value is None if it is
-    the default.
+    Returns `{name, differences: {option: [its value, the value of this recipe]}}`, where the options of the
+    model and the data have names such as `model.hidden_size`. A value is None if it is the default.
     """
     recipe, mine = registry.recipes[name], _flat(registry.recipes[name])
     found: tuple[int, str] | None = None
@@ -40,8 +40,9 @@ def similar_recipe(registry: Registry, name: str) -> dict[str, Any]:
 def _flat(recipe: Recipe, training: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the options of a recipe in one table, with all training options if they are given."""
     table = asdict(recipe)
+    own = {f"{part}.{key}": value for part in ("model", "data") for key, value in table[part].items()}
     start = {key: table[key] for key in ("architecture", "from_weights")}
-    return start | table["model"] | table["data"] | (table["train"] if training is None else training)
+    return start | own | (table["train"] if training is None else training)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, list[Any]]:

@@ -146,7 +146,7 @@ train = { epochs = 4, lr = 0.5 }
 [recipes.third]
 architecture = "charrnn/lstm"
 dataset = "text/files"
-data = { paths = ["a.txt"] }
+data = { paths = ["a.txt"], tokens = "words" }
 model = { hidden_size = 8 }
 train = { epochs = 5 }
 [recipes.later]
@@ -191,11 +191,12 @@ def test_a_recipe_is_compared_with_the_most_similar_one_before_it(tmp_path):
     (tmp_path / "registry.toml").write_text(SIMILAR)
     assert shown("third", cwd=tmp_path)["similar"] == {
         "name": "first",
-        "differences": {"hidden_size": [None, 8], "epochs": [3, 5]},
+        "differences": {"model.hidden_size": [None, 8], "data.tokens": [None, "words"], "epochs": [3, 5]},
     }
     out = zoo("show", "third", cwd=tmp_path).stdout
     assert "\nDifferences from first\n" in out
-    assert re.search("^  hidden_size +8 instead of default\n  epochs +5 instead of 3$", out, re.M)
+    assert re.search("^  model.hidden_size +8 instead of default$", out, re.M)
+    assert re.search("^  epochs +5 instead of 3$", out, re.M)
 
 
 def test_the_first_recipe_of_a_dataset_is_not_compared(tmp_path):
