@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import os
 import platform
@@ -18,7 +19,7 @@ from typing import IO
 
 from zoo.errors import OutputError
 
-_TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(?P<host>[0-9a-f]{12})\.[0-9a-f]{8}\.tmp")
 
 
 def write_output(path: Path, content: bytes) -> None:
@@ -156,4 +157,5 @@ def _is_in(folder: int, name: str) -> bool:
 
 
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "-"
+    """Return digits that tell this machine from others; a folder with its name may be copied elsewhere."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]

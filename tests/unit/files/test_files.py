@@ -368,6 +368,13 @@ def test_only_files_of_dead_processes_of_this_machine_are_swept(
     assert {path.name for path in tmp_path.iterdir()} == {"file", *(p.name for p in (mine, link, elsewhere))}
 
 
+def test_a_temporary_file_does_not_name_this_machine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.node", lambda: "this-machine")
+    with atomic_write(path):
+        (half,) = path.parent.glob(".*.tmp")  # which stays if the writer is killed
+    assert "this-machine" not in half.name
+
+
 def test_a_writer_in_another_container_is_not_swept(tmp_path: Path) -> None:
     contained = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc")
     if shutil.which("unshare") is None or subprocess.run([*contained, "true"], check=False).returncode:
