@@ -153,7 +153,8 @@ def test_a_withdrawn_version_keeps_its_entry_and_cannot_come_back(run: Path, tea
         ("net@0123", "x", "a version must be 16 to 64 hexadecimal digits"),
         ("a/b", "x", "withdraw must be ID or ID@SHA256"),
         ("net", "two\nlines", "reason must be one line"),
-        ("net", "", "withdraw and reason must be given together"),
+        ("net", "", "withdraw requires a reason"),
+        ("", "wrong", "reason requires an id to withdraw"),
     ],
 )
 def test_a_wrong_withdrawal_is_refused(run: Path, team: Path, name: str, reason: str, message: str) -> None:

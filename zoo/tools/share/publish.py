@@ -124,8 +124,10 @@ def publish(
     given: list[str | Path] = [runs] if isinstance(runs, str | Path) else [*runs]
     if given and withdraw:
         raise OptionError("runs cannot be published and withdrawn at once", hint="give only one of the two")
-    if bool(withdraw) != bool(reason):
-        raise OptionError("withdraw and reason must be given together")
+    if withdraw and not reason:
+        raise OptionError("withdraw requires a reason", hint="its users will read it")
+    if reason and not withdraw:
+        raise OptionError("reason requires an id to withdraw")
     if name is not None and len(given) != 1:
         raise OptionError("name is for a single run")
     if license and not given:
