@@ -87,7 +87,7 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
         "zoo/tools/export/export_weights.py",
         "zoo/tools/export/fresh_process.py",
         "zoo/tools/imports/card_inputs.py",
-        "zoo/api/local.py",
+        "zoo/api/resume_hints.py",
         "zoo/api/run.py",
         "zoo/cli/__init__.py",
         "zoo/cli/usage.py",

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from msgspec import NODEFAULT
@@ -23,7 +21,7 @@ from zoo.config.near_names import did_you_mean
 from zoo.config.options import shown
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
-from zoo.errors import Interrupted, OptionError, UnknownName
+from zoo.errors import OptionError
 from zoo.interfaces import Dataset
 from zoo.registry.hookspecs import Kind
 from zoo.registry.plugins import LOCAL, Plugin
@@ -104,24 +102,6 @@ def with_local(
     elif not specs and task is not None:
         raise OptionError("task is only for data of a Python session")
     return _extended(registry, {**_local(registry), **specs}, source), architecture, dataset
-
-
-@contextmanager
-def resumed_in_python(recipe: Recipe, run: str | Path, architecture: object = None) -> Generator[None]:
-    """Hint at `zoo.resume` if a run of a class or data of the session stops, or is continued without them."""
-    own = {"architecture": getattr(architecture, "__name__", "Net"), "dataset": "data"}
-    given = [f"{kind}={word}" for kind, word in own.items() if getattr(recipe, kind).startswith(f"{LOCAL}/")]
-    hint = f"in Python, zoo.resume({str(run)!r}, {', '.join(given)}) continues the run"
-    try:
-        yield
-    except Interrupted as error:
-        if not given:
-            raise
-        raise Interrupted(str(error), signal=error.exit_code - 128, hint=hint) from None
-    except UnknownName as error:
-        if not given or f"{LOCAL}/" not in str(error):
-            raise
-        raise UnknownName(str(error), hint=hint) from None
 
 
 def joined(registries: Sequence[Registry]) -> Registry:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from zoo.api.resume_hints import resumed_in_python
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.declarations import Count
 from zoo.config.recipe import Recipe
@@ -179,8 +180,6 @@ def train(
         title=title if progress else "",
         all_metrics=all_metrics,
     )
-    from zoo.api.local import resumed_in_python
-
     with resumed_in_python(resolved.recipe, directory, made), job.display(processes) as report:
         from zoo.api.run import Run
 
@@ -231,13 +230,14 @@ def resume(
         all_metrics=all_metrics,
     )
     with job.display(processes) as report:
-        from zoo.api.local import resumed_in_python, with_local
         from zoo.api.run import Run
 
         registry = default_registry() if registry is None else registry
         recipe = Run(run, registry=registry).recipe
         with resumed_in_python(recipe, run, architecture):
             if architecture is not None or dataset is not None:
+                from zoo.api.local import with_local
+
                 data = recipe.dataset if dataset is None else dataset
                 registry, *_ = with_local(registry, architecture, data, name=recipe.architecture)
             _require_plugins(Path(run), recipe, registry)
