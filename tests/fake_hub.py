@@ -297,12 +297,16 @@ def serving_hub(*, lfs: bool = False) -> Generator[FakeHub]:
 
 
 @contextlib.contextmanager
-def connected(hub: FakeHub, cache: Path) -> Generator[None]:
-    """Let the client in this process use a server, a cache of its own, a token, and little patience."""
+def connected(hub: FakeHub, cache: Path, patch: pytest.MonkeyPatch | None = None) -> Generator[None]:
+    """Let the client in this process use a server, a cache of its own, a token, and little patience.
+
+    A test that changes the environment too must give its `patch`: two would be undone in the wrong order.
+    """
     from huggingface_hub import constants, file_download
     from huggingface_hub.utils import _http
 
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    own = pytest.MonkeyPatch.context() if patch is None else contextlib.nullcontext(patch)
+    with own as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)  # of the client's own call
         patch.setattr(constants, "ENDPOINT", hub.address)
         template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"

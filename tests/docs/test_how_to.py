@@ -143,7 +143,7 @@ def hub(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.Monkey
     if request.node.callspec.params["page"].stem != "hub":
         yield
         return
-    with serving_hub() as hub, connected(hub, folder / "hf" / "hub"):
+    with serving_hub() as hub, connected(hub, folder / "hf" / "hub", monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", hub.address)
         monkeypatch.setenv("HF_HOME", str(folder / "hf"))
         monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")

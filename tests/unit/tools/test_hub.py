@@ -47,7 +47,7 @@ def hub(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     lfs = "way" in request.fixturenames and request.getfixturevalue("way") == "lfs"
-    with serving_hub(lfs=lfs) as hub, connected(hub, tmp_path / "hf"):
+    with serving_hub(lfs=lfs) as hub, connected(hub, tmp_path / "hf", monkeypatch):
         yield hub
 
 
