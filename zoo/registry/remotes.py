@@ -37,12 +37,12 @@ from zoo.files.cache import cache_home, private_folder
 from zoo.files.downloads import is_offline, small_file
 from zoo.files.regular import read_regular
 from zoo.files.signatures import allowed_signers
-from zoo.registry.catalog import MOST_BYTES, Catalog
+from zoo.registry.catalog import Catalog
 from zoo.registry.hub_weights import HUB
 from zoo.registry.index_checks import remember_index, require_newest, require_signed
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion, parsed_version, read_index
+from zoo.registry.zoo_index import INDEX, MOST_BYTES, ZooIndex, ZooVersion, parsed_version, read_index
 
 # Seconds that the download of an index may take
 _SECONDS = 60.0

@@ -31,6 +31,8 @@ from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 
 # The files of a zoo
 INDEX, FOLDER, SIGNATURES = "registry.toml", "weights", "signatures"
+# The most bytes of an index, which takes a few seconds to read
+MOST_BYTES = 1 << 22
 # How many digits of a sha256 name a version, at least
 DIGITS = 16
 _HEAD = b"# The index of a zoo, which `zoo publish` writes. README.md explains how to use the zoo.\n"

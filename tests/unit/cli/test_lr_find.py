@@ -114,6 +114,14 @@ def test_no_file_is_written_except_the_plot(desk):
     assert (desk / "lr.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_pipe_is_written_into(desk):
+    os.mkfifo(desk / "pipe")
+    reader = os.open(desk / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    find(desk, "--plot", "pipe")
+    assert os.read(reader, 4) == b"\x89PNG"
+    os.close(reader)
+
+
 def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

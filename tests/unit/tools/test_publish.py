@@ -98,6 +98,8 @@ def test_a_published_run_is_listed_with_its_proof(run: Path, team: Path) -> None
     assert found.spec.metrics == read_card(best).metrics
     low, high = found.spec.intervals["val"]["accuracy"]
     assert low < found.spec.metrics["val"]["accuracy"] < high
+    shown = f"val accuracy {100 * found.spec.metrics['val']['accuracy']:.2f}% ({100 * low:.2f} to "
+    assert shown in (team / "README.md").read_text()
     assert (found.spec.license, found.spec.data_license) == ("CC0-1.0", "MIT")
     assert found.spec.params == zoo.load(best, progress=False).num_parameters
     assert found.recipe.data == {"train_size": 64, "val_size": 16, "test_size": 16}
@@ -505,7 +507,14 @@ def test_weights_to_start_from_are_named_as_in_the_zoo(run: Path, registry: Regi
 
 SECRETS = (
     *(f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", "/photos", "`/srv/photos/cats`"),
-    *("{/srv/photos/cats}", f"on {HOST}", f"by {USER}."),
+    *(
+        "{/srv/photos/cats}",
+        r"\\server\photos",
+        "in $HOME/photos",
+        "%USERPROFILE%",
+        f"on {HOST}",
+        f"by {USER}.",
+    ),
 )
 
 

@@ -25,7 +25,7 @@ from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.errors import Diverged, OptionError, ZooError, warn
 from zoo.files import style
-from zoo.files.atomic import atomic_write
+from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry, default_registry
 from zoo.runs.trial_training import trial
 
@@ -132,9 +132,8 @@ class Curve:
         return figure
 
     def save(self, path: Path) -> None:
-        """Write the figure as a PNG file. Raises OSError."""
-        with atomic_write(path) as file:
-            file.write(style.png(self.plot()))
+        """Write the figure as a PNG file. Raises OutputError."""
+        write_output(path, style.png(self.plot()))
 
     def _repr_png_(self) -> bytes:
         return style.png(self.plot())

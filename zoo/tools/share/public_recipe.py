@@ -21,7 +21,10 @@ from zoo.registry.zoo_index import INDEX, read_index
 from zoo.tools.compare.card_recipe import recipe_of
 
 # A text that is an absolute path; or such a path, or one in a home folder, at the start of a word in a text
-_PATH = re.compile(r"^/\w|(?<![\w./~-])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:\\)")
+_PATH = re.compile(
+    r"^/\w|(?<![\w./~-])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:\\)"
+    r"|\\\\\w|\$\{?HOME\b|%(?:USERPROFILE|HOMEPATH|APPDATA)%"
+)
 # Names that identify nobody
 _ANYBODY = {"root", "localhost", "user", "runner"}
 # Fields of a model card: names, with the commands that contain them, and what the model reads and writes

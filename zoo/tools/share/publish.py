@@ -408,7 +408,7 @@ def _derived(
         if index.newest(id_) is None:
             (folder / card_file(id_)).unlink(missing_ok=True)
     there = {f"{CARDS}/{path.name}" for path in (folder / CARDS).glob("*.md")}
-    return derived_files(index, content, confirmed, cards.keys() | there) | cards
+    return derived_files(index, content, confirmed, cards.keys() | there, registry) | cards
 
 
 def _sign(signature: Path, content: bytes, key: Path) -> None:

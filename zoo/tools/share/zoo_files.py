@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from zoo.config.recipe import Recipe
+from zoo.console.figures import figures
+from zoo.errors import ZooError
 from zoo.files.canonical import readable_json
+from zoo.registry.registry import Registry
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion
 from zoo.tools.share.card_text import confirmations_table, plain
 
@@ -47,6 +51,7 @@ def derived_files(
     content: bytes,
     confirmations: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({}),
     cards: Collection[str] = (),
+    registry: Registry | None = None,
 ) -> dict[str, bytes]:
     """Return the content of README.md, config.json and SHA256SUMS by name.
 
@@ -54,6 +59,7 @@ def derived_files(
         content: content of the index, which somebody may have edited.
         confirmations: who has confirmed which weights, by their sha256, as `attestations_in` returns it.
         cards: files of model cards that README.md can link to.
+        registry: what knows the units of metrics; without it, they are shown without units.
     """
     files = {INDEX: hashlib.sha256(content).hexdigest()}
     files |= {
@@ -62,7 +68,7 @@ def derived_files(
     sums = "".join(f"{sha256}  {name}\n" for name, sha256 in files.items())
     about = {"library_name": "zoo", "index": INDEX}  # what the Hugging Face Hub counts as a download
     return {
-        "README.md": _page(index, confirmations, cards).encode(),
+        "README.md": _page(index, confirmations, cards, registry).encode(),
         "config.json": f"{readable_json(about)}\n".encode(),
         "SHA256SUMS": sums.encode(),
     }
@@ -74,7 +80,10 @@ def card_file(id_: str) -> str:
 
 
 def _page(
-    index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]], cards: Collection[str]
+    index: ZooIndex,
+    confirmations: Mapping[str, Sequence[Mapping[str, str]]],
+    cards: Collection[str],
+    registry: Registry | None,
 ) -> str:
     confirmed = [
         {"id": f"{id_}@{version.digits}", **row}
@@ -82,7 +91,7 @@ def _page(
         for row in confirmations.get(version.spec.sha256, ())
     ]
     after = _CONFIRMED.format(table=confirmations_table(confirmed)) if confirmed else ""
-    rows = [_row(_named(index, id_, version, cards), version) for id_, version in index.all()]
+    rows = [_row(_named(index, id_, version, cards), version, registry) for id_, version in index.all()]
     first = next((id_ for id_, version in index.all() if not version.spec.withdrawn), "ID")
     return _README.format(remote=REMOTE, first=first, index=INDEX, rows="\n".join(rows)) + after
 
@@ -94,13 +103,18 @@ def _named(index: ZooIndex, id_: str, version: ZooVersion, cards: Collection[str
     return f"[{name}]({card_file(id_)})" if has_card else name
 
 
-def _row(name: str, version: ZooVersion) -> str:
+def _row(name: str, version: ZooVersion, registry: Registry | None) -> str:
     spec, recipe = version.spec, version.recipe
+    units = _units(recipe, registry)
+    metrics = "; ".join(
+        f"{split} {figures(found, units, spec.intervals.get(split, {}))}"
+        for split, found in spec.metrics.items()
+    )
     licenses = f"{spec.license or 'not stated'} ({spec.data_license or 'not stated'})"
     cells = [
         recipe.architecture,
         recipe.dataset,
-        f"withdrawn: {spec.withdrawn}" if spec.withdrawn else ", ".join(_metrics(version)),
+        f"withdrawn: {spec.withdrawn}" if spec.withdrawn else metrics,
         f"{spec.params:,}",
         f"{spec.bytes:,} bytes",
         licenses,
@@ -108,10 +122,9 @@ def _row(name: str, version: ZooVersion) -> str:
     return f"| {name} | {' | '.join(map(plain, cells))} | `{spec.sha256}` |"
 
 
-def _metrics(version: ZooVersion) -> Iterator[str]:
-    """Yield each metric, with its interval if there is one."""
-    for split, metrics in version.spec.metrics.items():
-        for name, value in metrics.items():
-            interval = version.spec.intervals.get(split, {}).get(name)
-            between = f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
-            yield f"{split} {name} {value:.4g}{between}"
+def _units(recipe: Recipe, registry: Registry | None) -> Mapping[str, str]:
+    """Return the units of the metrics; none if the architecture belongs to a plugin that is not installed."""
+    try:
+        return {**registry.task_of(recipe).units, **registry.metric_units} if registry else {}
+    except ZooError:
+        return {}
