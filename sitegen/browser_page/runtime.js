@@ -6,6 +6,7 @@ const MODULE = "runtime/ort.wasm.bundle.min.mjs";
 const BINARY = "runtime/ort-wasm-simd-threaded.wasm";
 
 const loading = document.getElementById("loading");
+let failed = 0; // attempts to import the runtime
 const kept = new Map(); // promises by name; failed promises are removed so that they can be retried
 
 /** Return the response to a request for a file in this folder; `what` begins the message if the request fails. */
@@ -49,9 +50,11 @@ async function runtime() {
 }
 
 async function imported(url) {
+  if (failed) url.search = `attempt=${failed + 1}`; // browsers remember that a module could not be imported
   try {
     return await import(url);
   } catch {
+    failed += 1;
     throw new Problem("The runtime could not be downloaded.", { hint: "Check your network connection.", again: true });
   }
 }
