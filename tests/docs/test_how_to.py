@@ -100,6 +100,7 @@ GIVEN = {
     """,
     "import": STATE_DICTS,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
+    "model-card": "zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
     "shards": SHARDS,
     "sign-and-attest": """
         mkdir -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
