@@ -25,11 +25,11 @@ def command(
 ) -> None:
     """Publish each RUN (a finished run directory or a weights file) in FOLDER, which is then a zoo.
 
-    A zoo can lie on a shared disk, or be copied to a web server. Others use it with `zoo remote`. Published
-    files never change: a different file with the same id becomes its newest version. The metrics are
-    measured again for their confidence intervals. Nothing that is published contains a path, a host name or
-    a user name. With --sign, the index is signed with your SSH key. Without RUN, only README.md and the
-    signature are written.
+    Put FOLDER on a shared disk, or copy it to a web server. Others use its models with `zoo remote add`.
+    Published weights never change: a different file with the same id becomes its newest version. The metrics
+    are measured again for their confidence intervals. A RUN is refused if a text in it contains a path, or
+    the name of this machine or its user. Without RUN, the files that follow from the index, such as
+    README.md, are written again and, with --sign, a signature.
 
     \b
     zoo publish runs/shapes zoo --license MIT
@@ -59,4 +59,4 @@ def command(
     if not dry_run:
         example = f"`zoo remote add team {shlex.quote(str(folder))}`"
         signed = f", signed in {result['signature']}" if result["signature"] else ""
-        print_paragraph(f"{folder} has serial {result['serial']}{signed}; {example} gives it a name")
+        print_paragraph(f"{folder} has serial number {result['serial']}{signed}; {example} gives it a name")

@@ -22,9 +22,9 @@ from zoo.tools.share.hub_push import push
 def command(session: Session, weights: str, to: str, dry_run: bool, as_json: bool, **settings: Any) -> None:
     """Push WEIGHTS (a finished run directory or a weights file) to the Hugging Face Hub.
 
-    The model gets the weights file, a README.md with the model card, and a config.json, in one commit. What
-    `zoo publish` refuses is refused here, too: nothing that is pushed contains a path, a host name or a user
-    name. A README.md that was edited on the Hub stays as it is. Others use the model as hf:OWNER/NAME.
+    One commit adds the weights file, a README.md with the model card, and a config.json. What `zoo publish`
+    refuses is refused here, too, such as a text that contains a path, or the name of this machine or its
+    user. A README.md that was edited on the Hub does not change. Others use the model as hf:OWNER/NAME.
 
     \b
     zoo push runs/shapes hf:me/shapes --license MIT

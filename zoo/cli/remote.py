@@ -16,7 +16,7 @@ from zoo.registry.remotes import add_remote, list_remotes, remotes_path, remove_
 
 @click.group()
 def command() -> None:
-    """Give the zoos of others names, so that NAME:ID means their weights in every command.
+    """Name the zoos of others, to use their weights as NAME:ID in every command.
 
     \b
     zoo remote add team https://zoo.example.org/team
@@ -31,10 +31,11 @@ def command() -> None:
 @options_of(add_remote)
 @standard_options
 def add(_: Session, name: str, address: str, as_json: bool, **settings: Any) -> None:
-    """Let NAME mean the zoo at ADDRESS, a folder or an https address.
+    """Give the zoo at ADDRESS, a folder or an https address, a NAME.
 
-    The zoo must be readable now. Passwords belong in ~/.netrc, never in an address. With --signers, its index
-    is used only if one of these keys has signed it. Add a remote again to accept an older state of its zoo.
+    Its index is read once, and nothing is stored if that fails. Passwords belong in ~/.netrc, never in an
+    address. With --signers, the index is used only if one of these keys has signed it. To accept an index
+    that is older than the last one, add the remote again.
     """
     row = add_remote(name, address, **settings)
     if as_json:
@@ -46,7 +47,10 @@ def add(_: Session, name: str, address: str, as_json: bool, **settings: Any) -> 
 @command.command("list", short_help="List the remotes.")
 @standard_options
 def list_(_: Session, as_json: bool) -> None:
-    """List the remotes with the state in which they were last used. This does not use the network."""
+    """List the remotes, with the serial number and the number of weights when they were last used.
+
+    This does not use the network.
+    """
     rows = list_remotes()
     if as_json:
         print_json(rows)

@@ -32,6 +32,7 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> i
     \b
     zoo reproduce nietzsche-rnn
     zoo reproduce shared.safetensors --run runs/again
+    zoo reproduce team:shapes --attest ~/.ssh/id_ed25519
     """
     session.begin(f"reproducing {weights}")
     result = reproduce(weights, progress=session.progress, registry=session.registry, **settings)

@@ -32,6 +32,7 @@ def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bo
     \b
     zoo verify cifar10-mlp runs/my-run
     zoo verify --all --json
+    zoo verify team:shapes --attest ~/.ssh/id_ed25519
     """
     if every == bool(weights):
         message = "--all does not accept names" if every else "name the weights to verify, or use --all"

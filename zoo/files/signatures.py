@@ -91,10 +91,12 @@ def allowed_signers(path: str | Path) -> bytes:
     try:
         allowed = read_regular(path, most=_MOST_ALLOWED)
     except OSError as error:
-        raise DataError(f"the allowed signers {path} cannot be read: {error.strerror}", hint=hint) from None
+        raise DataError(
+            f"the file of allowed signers {path} cannot be read: {error.strerror}", hint=hint
+        ) from None
     if not _ALLOWED.search(allowed):
         raise DataError(
-            f"the allowed signers {path} have no line such as `NAME ssh-ed25519 AAAA...`", hint=hint
+            f"the file of allowed signers {path} has no line such as `NAME ssh-ed25519 AAAA...`", hint=hint
         )
     return allowed
 

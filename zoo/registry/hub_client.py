@@ -78,7 +78,7 @@ def _explained(name: str, error: Exception) -> tuple[str, str | None]:
         return _explained(name, error.__cause__)
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         hint = f"unset HF_HUB_OFFLINE and ZOO_OFFLINE; the cache is {constants.HF_HUB_CACHE}"
-        return "the network is disabled, and the cache does not have what is needed", hint
+        return "the network is disabled, and the cache does not contain it", hint
     if isinstance(error, errors.GatedRepoError):
         page = f"{constants.ENDPOINT}/{re.split('[:@]', name)[1]}"
         return f"its owner must give you access on {host}", f"ask for access at {page}, then `hf auth login`"
@@ -92,7 +92,7 @@ def _explained(name: str, error: Exception) -> tuple[str, str | None]:
         if status >= 500:
             return f"{host} is not available (status {status})", "try again later"
         said = (error.server_message or f"status {status}").replace(get_token() or "\0", "***")
-        what, hint = _BY_STATUS.get(status, (f"refused this: {printable(said)}", None))
+        what, hint = _BY_STATUS.get(status, (f"refused the request: {printable(said)}", None))
         return f"{host} {what}", hint
     if isinstance(error, httpx.TimeoutException):
         return f"{host} did not respond in time", "try again; HF_HUB_DOWNLOAD_TIMEOUT=60 waits longer"

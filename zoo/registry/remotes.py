@@ -65,7 +65,8 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
 
     Args:
         address: a folder, or an https address. Credentials belong in `~/.netrc`.
-        signers: file with the keys that must have signed the index, as `ssh-keygen` reads it.
+        signers: file with allowed signers (see `man ssh-keygen`); the key of one of them must have signed the
+            index.
 
     Returns the remote, as `list_remotes` does.
 
@@ -85,11 +86,11 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
     known = read_remotes()
     before = known.get(name, remote)
     if before.signers and not signers:
-        hint = f"`zoo remote remove {name}` first lets it be added without signers"
+        hint = f"pass them with --signers; to add it without signers, run `zoo remote remove {name}` first"
         raise OptionError(f"{name} has the signers {before.signers}, which must be given again", hint=hint)
     index = fetch_index(name, remote, accept_older=True)
     if before.address != remote.address:
-        warn(f"{name} was the zoo at {before.address}")
+        warn(f"{name} was the name of the zoo at {before.address} before")
     _write(known | {name: remote})
     return _row(name, remote, index)
 

@@ -218,8 +218,8 @@ ON_LOADING: dict[str, tuple[Change, str]] = {
         _allow('namespaces="git"'),
         r'\(key is not permitted for use in signature namespace "zoo-index"\)',
     ),
-    "no keys": (lambda team: team.signers.write_text(""), "have no line such as"),
-    "no file of keys": (lambda team: team.signers.unlink(), "the allowed signers .* cannot be read: No such"),
+    "no keys": (lambda team: team.signers.write_text(""), "has no line such as"),
+    "no file of keys": (lambda team: team.signers.unlink(), "allowed signers .* cannot be read: No such"),
     "keys in the current folder": (
         lambda team: Path(os.environ["ZOO_REMOTES"]).write_text(
             f'[team]\naddress = "{team.folder}"\nsigners = "signers"\n'

@@ -198,14 +198,14 @@ def test_a_remote_does_not_lose_its_signers_by_being_added_again(team: Path, key
 def test_it_is_told_that_a_name_means_another_zoo(team: Path, tmp_path: Path) -> None:
     other = shutil.copytree(team, tmp_path / "other")
     zoo.add_remote("team", str(team))
-    with pytest.warns(ZooWarning, match=f"team was the zoo at {team}$"):
+    with pytest.warns(ZooWarning, match=f"team was the name of the zoo at {team} before$"):
         zoo.add_remote("team", str(other))
 
 
 @pytest.mark.parametrize("key", ["public", "private"])
 def test_allowed_signers_without_names_are_refused(team: Path, keys: Keys, key: str) -> None:
     file = keys.ada if key == "private" else keys.ada.with_suffix(".pub")
-    with pytest.raises(DataError, match="have no line such as `NAME ssh-ed25519 AAAA"):
+    with pytest.raises(DataError, match="has no line such as `NAME ssh-ed25519 AAAA"):
         zoo.add_remote("signed", str(team), signers=file)
 
 

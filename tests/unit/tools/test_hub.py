@@ -267,15 +267,15 @@ def test_somebody_else_pushes_in_between(hub: FakeHub, model: Repository, run: P
 @pytest.mark.parametrize(
     ("to", "options", "message"),
     [
-        ("me/shapes", {}, "the model to push to must be hf:OWNER/NAME"),
+        ("me/shapes", {}, "the repository to push to must be hf:OWNER/NAME"),
         ("hf:shapes", {}, "hf:shapes cannot be a model on the Hugging Face Hub"),
-        ("hf:me/shapes@v1", {}, "the model to push to must be hf:OWNER/NAME"),
-        (NAME, {"pr": True, "tag": "v1"}, "a pull request has no tag"),
+        ("hf:me/shapes@v1", {}, "the repository to push to must be hf:OWNER/NAME"),
+        (NAME, {"pr": True, "tag": "v1"}, "pr cannot be combined with tag or private"),
         (NAME, {"tag": "v 1"}, r"^tag must be letters, digits and - \. _ / without \.\. \(got 'v 1'\)"),
         (NAME, {"tag": "../v1"}, "^tag must be"),
         (NAME, {"license": "nonsense"}, '"license" must be one of'),
-        (NAME, {"license": "/home/ada/MIT"}, "license holds a path"),
-        ("hf:me/turing-laptop", {}, "name holds the name of this machine"),
+        (NAME, {"license": "/home/ada/MIT"}, "license contains a path"),
+        ("hf:me/turing-laptop", {}, "name contains the name of this machine"),
     ],
 )
 def test_arguments_are_checked(
@@ -304,7 +304,7 @@ def test_what_cannot_be_published_cannot_be_pushed(hub: FakeHub, run: Path) -> N
     tuned = structs.replace(card, base_model=base)
     path = run / "tuned.safetensors"
     write_container(path, [*content.tensors.values()], {KEY: canonical_json(tuned.to_dict())})
-    with pytest.raises(WeightsError, match="fine-tuned from weights that are not published with zoo"):
+    with pytest.raises(WeightsError, match="fine-tuned from weights that neither zoo nor a plugin publishes"):
         push(path)
     assert not hub.requests
 
@@ -316,7 +316,7 @@ def test_what_a_plugin_says_is_not_pushed_if_it_is_private(hub: FakeHub, run: Pa
     card = structs.replace(card, dataset=structs.replace(card.dataset, name=registry.dataset("ours").name))
     write_container(best, [*content.tensors.values()], {KEY: canonical_json(card.to_dict())})
     with pytest.raises(
-        WeightsError, match=f"the model card of {NAME} cannot be .* dataset.source holds a path"
+        WeightsError, match=f"the model card of {NAME} cannot be .* dataset.source contains a path"
     ):
         push(run, registry=registry)
     assert not hub.requests
@@ -385,7 +385,7 @@ def test_a_name_that_the_client_refuses_is_an_error_in_a_sentence(hub: FakeHub) 
 def test_a_token_that_a_server_repeats_is_not_shown(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"X-Error-Message": "unknown token hf_of_a_test"}
     monkeypatch.setattr(FakeHub, "answer", lambda *_: Answer(400, b"{}", said))
-    with pytest.raises(DataError, match=r"refused this: unknown token \*\*\*$"):
+    with pytest.raises(DataError, match=r"refused the request: unknown token \*\*\*$"):
         load("hf:me/shapes")
 
 
@@ -414,7 +414,7 @@ def test_a_flipped_bit_is_refused_and_downloaded_again(hub: FakeHub, way: str, r
         ("drop", "cannot be reached, or the connection was lost"),
         ("stall", "did not respond in time"),
         ("truncate", "the connection was lost"),
-        ("418", "refused this: status 418"),
+        ("418", "refused the request: status 418"),
     ],
 )
 def test_a_fault_of_the_server_is_an_error_in_a_sentence(

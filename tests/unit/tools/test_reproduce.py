@@ -116,7 +116,7 @@ def test_an_attestation_states_the_outcome_and_nothing_about_the_machine(
 
 
 def test_an_attestation_needs_a_key(file: Path) -> None:
-    with pytest.raises(OptionError, match="out is the folder for an attestation, but nothing is attested"):
+    with pytest.raises(OptionError, match="out is the folder for an attestation, which requires a key"):
         reproduce(file, out="x")
     said = shell("reproduce", file, "--out", "x").stderr
     assert "--out is the folder" in said

@@ -38,8 +38,8 @@ def require_attestable(attest: str | Path | None, out: str | Path | None) -> Non
     if attest is not None:
         signatures.require_key(attest)
     elif out is not None:
-        hint = "name the key to sign one with: --attest KEY"
-        raise OptionError("out is the folder for an attestation, but nothing is attested", hint=hint)
+        hint = "pass the key to sign it with: --attest KEY"
+        raise OptionError("out is the folder for an attestation, which requires a key", hint=hint)
 
 
 def attest(

@@ -59,7 +59,7 @@ def reproduce(
             card names.
         threads: number of CPU threads, instead of the number in the card of the weights; a different number
             can change results slightly because of rounding.
-        attest: SSH key to sign a statement of the outcome with: a private key file, or a public one whose
+        attest: SSH key to sign an attestation of the outcome with: a private key file, or a public one whose
             private key is in the SSH agent.
         out: folder for the attestation; by default, `attestations`.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,

@@ -55,8 +55,8 @@ def verify(
     Args:
         weights: published ids, files or run directories.
         data: dataset options that the cards cannot set, such as `root`.
-        attest: SSH key to sign a statement of the outcome with, for each of the weights: a private key file,
-            or a public one whose private key is in the SSH agent.
+        attest: SSH key to sign an attestation of the outcome with, for each of the weights: a private key
+            file, or a public one whose private key is in the SSH agent.
         out: folder for the attestations; by default, `attestations`.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.

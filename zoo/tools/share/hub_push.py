@@ -49,17 +49,17 @@ def push(
         zoo.push("runs/shapes", "hf:me/shapes", license="MIT")
         zoo.load("hf:me/shapes")
 
-    The repository gets the weights file as it is, a README.md with the model card, and a config.json. What
-    `publish` refuses is refused here, too. A README.md that was edited on the Hub stays as it is.
+    One commit adds the weights file, a README.md with the model card, and a config.json. What `publish`
+    refuses is refused here, too. A README.md that was edited on the Hub does not change.
 
     Args:
         weights: a finished run directory, for its best weights, or a weights file.
-        to: the model on the Hub, `hf:OWNER/NAME`. It is created if it does not exist.
-        private: create a private model; an existing one must be private.
+        to: the repository on the Hub, `hf:OWNER/NAME`. It is created if it does not exist.
+        private: create a private repository; an existing one must already be private.
         pr: open a pull request instead of changing the model.
-        tag: name of the new commit, such as `v1`, for `hf:OWNER/NAME@v1`. A tag is never moved.
+        tag: tag of the commit, such as `v1`, for `hf:OWNER/NAME@v1`. A tag is never moved.
         license: license of the weights, such as `MIT`.
-        dry_run: only check the weights, without the network, and return what would be pushed.
+        dry_run: check the weights without pushing them; this does not use the network.
         progress: show progress on stderr or in the notebook.
         registry: registry to use; by default, the installed plugins and registry.toml.
 
@@ -71,7 +71,7 @@ def push(
         WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
             others could use.
         OptionError: an argument is invalid, or there is no token.
-        OutputError: the model exists and is public, or the tag names another commit.
+        OutputError: the repository exists and is public, or the tag names another commit.
         DataError: the server refuses the push or cannot be reached.
         SpecError: huggingface_hub is not installed.
     """
@@ -79,9 +79,9 @@ def push(
 
     target = parsed(to)
     if target is None or target.revision:
-        raise OptionError(f"the model to push to must be hf:OWNER/NAME (got {to!r:.200})")
+        raise OptionError(f"the repository to push to must be hf:OWNER/NAME (got {to!r:.200})")
     if pr and (tag or private):
-        raise OptionError("a pull request has no tag, and is as private as its model")
+        raise OptionError("pr cannot be combined with tag or private")
     if tag and not (REVISION.fullmatch(tag) and ".." not in tag):  # or `hf:OWNER/NAME@TAG` could not be typed
         raise OptionError(f"tag must be letters, digits and - . _ / without .. (got {tag!r:.80})")
     refuse_private({"license": license, "name": target.repository.partition("/")[2]}, "the arguments")
@@ -138,7 +138,7 @@ def _committed(
         if _is_edited(name, repository, before):
             files = {path: content for path, content in files.items() if path != README}
         if tag in tags and (tags[tag] != before.sha or not _has(before, files)):
-            hint = "a tag is never moved: push with another one"
+            hint = "a tag is never moved; choose a new one"
             raise OutputError(f"{name}: the tag {tag} names another commit, {tags[tag][:12]}", hint=hint)
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
         done = api.create_commit(

@@ -113,7 +113,9 @@ def _limits(card: Card, registry: Registry) -> list[str]:
     """Return sentences about what the model is not for, which follow from its task and data."""
     limits: list[str] = []
     if card.metrics:
-        limits.append(f"Metrics hold for data like {card.dataset.name}. Evaluate it on your own data first.")
+        limits.append(
+            f"The metrics hold for data like {card.dataset.name}. Evaluate the model on your own data first."
+        )
     task = registry.tasks.get(card.task)
     if task and isinstance(make_processor(registry, card.task), WritesText):
         limits.append("It imitates its training text. What it writes can be false or offensive.")

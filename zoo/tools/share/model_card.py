@@ -84,13 +84,12 @@ def card(
 
     Args:
         weights: a published id, a weights file, a run directory or an exported file.
-        name: name of the model in the card and its commands; by default, `weights`.
+        name: name of the model in the card and its commands, instead of the id or path of the weights.
         measure: measure the results by class, the calibration, the confused classes and heat maps, or
             generate a sample text.
         data: dataset options that locate the training data, such as `root`.
-        signers: file with allowed signers, as `ssh-keygen` reads it; by default, that of the remote.
-            Attestations of their keys have their names in the card, and others have the fingerprint of the
-            key.
+        signers: file with allowed signers (see `man ssh-keygen`), whose names the card shows for
+            attestations; by default, that of the remote. Other keys are shown by their fingerprint.
         last: describe the last weights of a run directory instead of the best ones.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
         progress: show progress on stderr or in the notebook.

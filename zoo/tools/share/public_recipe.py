@@ -57,9 +57,9 @@ def public_recipe(card: Card, registry: Registry, folder: Path | None) -> Recipe
     safe = decidable(entry)
     data = {key: value for key, value in recipe.data.items() if key in safe}
     if missing := ", ".join({*entry.spec.required} - data.keys() - entry.spec.config.keys()):
-        message = f"{what} cannot be published: without its {missing}, a path, the data has no name"
+        message = f"{what} cannot be published: the location of its data ({missing}) is a path"
         raise WeightsError(
-            message, hint="give the data a name: a plugin with a dataset, see docs/how-to/share.md"
+            message, hint="give the data a name in a one-file plugin, as docs/how-to/share.md shows"
         )
     return replace(recipe, data=data)
 
@@ -80,7 +80,8 @@ def _base(card: Card, registry: Registry, folder: Path | None) -> str:
     message = f"{card.architecture} on {card.dataset.name} was fine-tuned from weights that "
     if folder is None:
         raise WeightsError(
-            f"{message}are not published with zoo", hint="`zoo publish` can publish both in a folder"
+            f"{message}neither zoo nor a plugin publishes",
+            hint="publish both in a folder with `zoo publish`",
         )
     raise WeightsError(
         f"{message}the zoo does not have", hint="publish these weights in the same folder first"
@@ -112,7 +113,7 @@ def refuse_private(values: Mapping[str, Any], what: str) -> None:
             found = "a path" if _PATH.search(text) else ""
             found = "the name of this machine or its user" if named and named.search(text) else found
         if found:
-            message = f"{what} cannot be published: {place} holds {found} ({text!r:.120})"
+            message = f"{what} cannot be published: {place} contains {found} ({text!r:.120})"
             hint = "published files must not name this machine, its user or its folders"
             raise WeightsError(message, hint=hint)
 

@@ -87,24 +87,23 @@ def publish(
         zoo.publish(["runs/a", "runs/b"], "team-zoo", license="MIT")
 
     The metrics are measured again for their confidence intervals, if the card does not have them. Other bytes
-    under an id become its new version; published files never change. Nothing that is published contains a
-    path, a host name or a user name. Once a zoo is signed, every change of it must be.
+    under an id become its newest version; published weights never change. A run is refused if a text in it
+    contains a path, or the name of this machine or its user. Once a zoo is signed, every change must be.
 
     Args:
         runs: a list of run directories, for their best weights, or of files of weights; or a single one.
             Without runs, only the files that follow from the index are written and, with `sign`, a signature.
         folder: folder of the zoo, which is created if it does not exist.
         name: id of the weights; by default, the name of the run directory or file.
-        license: license of the weights, such as `MIT`. That of weights which were published before can be
-            changed by publishing them again.
+        license: license of the weights, such as `MIT`. To change it later, publish them again.
         sign: SSH key to sign the index with: a private key file, or a public one whose private key is in the
             SSH agent. If the index does not change, its other signatures are kept.
-        signers: file with allowed signers, as `ssh-keygen` reads it. Attestations of their keys have their
-            names in README.md and the model cards, and others have the fingerprint of the key.
-        withdraw: id, or `ID@SHA256`, of a version that must not be used anymore; no runs can be published at
-            the same time.
-        reason: why the version is withdrawn, which its users will read.
-        dry_run: only check the runs, and return what would be published.
+        signers: file with allowed signers (see `man ssh-keygen`), whose names README.md and the model cards
+            show for attestations. Other keys are shown by their fingerprint.
+        withdraw: version to withdraw, so that it is not used anymore: `ID` for the newest one, or
+            `ID@SHA256`. No runs can be published at the same time.
+        reason: why the version is withdrawn; its users will read this text.
+        dry_run: check the runs without publishing them.
         progress: show progress on stderr or in the notebook.
         registry: registry to use; by default, the installed plugins and registry.toml.
 
@@ -123,15 +122,21 @@ def publish(
     folder = Path(folder)
     given: list[str | Path] = [runs] if isinstance(runs, str | Path) else [*runs]
     if given and withdraw:
-        raise OptionError("runs cannot be published and withdrawn at once", hint="give only one of the two")
+        raise OptionError(
+            "runs cannot be published and withdrawn at once", hint="publish and withdraw with two commands"
+        )
     if withdraw and not reason:
-        raise OptionError("withdraw requires a reason", hint="its users will read it")
+        raise OptionError(
+            "withdraw requires a reason", hint="pass it with --reason; users of the version will read it"
+        )
     if reason and not withdraw:
-        raise OptionError("reason requires an id to withdraw")
+        raise OptionError("reason requires an id to withdraw", hint="pass it with --withdraw")
     if name is not None and len(given) != 1:
-        raise OptionError("name is for a single run")
+        raise OptionError("name can be set only for a single run")
     if license and not given:
-        raise OptionError("license requires runs", hint="publish them again to change their license")
+        raise OptionError(
+            "license requires a run", hint="to change the license of weights, publish their run again"
+        )
     refuse_private({"license": license, "reason": reason}, "the arguments")
     if hub_weights.parsed(str(folder)):
         hint = f"`zoo push RUN {folder}` publishes there"
@@ -156,7 +161,7 @@ def publish(
         found = [publishable(run, name, license, registry, folder, measure=not dry_run) for run in given]
         ids = [weights.id for weights in found]
         if twice := next((id_ for id_ in ids if ids.count(id_) > 1), ""):
-            hint = "publish one of them with a different --name"
+            hint = "publish one of them alone, with a different --name"
             raise OptionError(f"two runs have the name {twice!r}", hint=hint)
     with _zoo(folder, dry_run=dry_run) as index:
         changed, rows = _added(index, found)

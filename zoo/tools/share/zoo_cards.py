@@ -40,7 +40,7 @@ def model_cards(
         try:
             made = _card(_name(id_), folder, version.spec, confirmations, registry)
         except ZooError as error:
-            warn(f"left {folder / card_file(id_)} as it is: {error}")
+            warn(f"{folder / card_file(id_)} was not written: {error}")
             continue
         found[card_file(id_)] = made.markdown().encode()
     return found

@@ -39,8 +39,8 @@ index and the weights without zoo, `zoo verify {remote}:ID` measures the metrics
 _CONFIRMED = """
 ## Confirmed by
 
-Each row is a signed statement in the folder `attestations`. The publisher knows the people with a name; a key
-that is shown by its fingerprint can be anyone's. `zoo card` verifies the signatures again.
+Each row is a signed statement in the folder `attestations`. The publisher knows the owners of keys with a
+name; a key that is shown by its fingerprint can be anyone's. `zoo card` verifies the signatures again.
 
 {table}
 """
