@@ -41,4 +41,5 @@ def command(session: Session, weights: str, to: str, dry_run: bool, as_json: boo
     if dry_run:
         return
     did = "pushed" if made["new"] else "nothing has changed since"
-    echo(f"{did} commit {made['commit'][:12]}: {made['pull_request'] or made['url']}")
+    tagged = f", tagged {made['tag']}" if made["tag"] else ""
+    echo(f"{did} commit {made['commit'][:12]}{tagged}: {made['pull_request'] or made['url']}")

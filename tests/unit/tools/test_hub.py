@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,6 +251,24 @@ def test_a_dry_run_needs_neither_network_nor_token(
     planned = push(run, dry_run=True)
     assert {row["name"] for row in planned["files"]} == FILES
     assert not hub.requests
+
+
+@pytest.mark.parametrize("variable", ["ZOO_OFFLINE", "HF_HUB_OFFLINE"])
+def test_without_network_nothing_is_measured(
+    hub: FakeHub, run: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_OFFLINE", "1" if variable == "ZOO_OFFLINE" else "")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", variable == "HF_HUB_OFFLINE")
+    monkeypatch.setattr("zoo.tools.share.hub_push.publishable", None)
+    with pytest.raises(OptionError, match="cannot be pushed: the network is disabled"):
+        push(run)
+
+
+def test_a_push_prints_its_tag(hub: FakeHub, run: Path) -> None:
+    done = shell("push", run, NAME, "--license", "MIT")
+    assert "tagged" not in done.stdout
+    done = shell("push", run, NAME, "--license", "MIT", "--tag", "v1")
+    assert re.search(r"^nothing has changed since commit \w{12}, tagged v1: http", done.stdout, re.M)
 
 
 def test_somebody_else_pushes_in_between(hub: FakeHub, model: Repository, run: Path) -> None:

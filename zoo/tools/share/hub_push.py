@@ -64,8 +64,8 @@ def push(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{name, commit, url, pull_request, new, files: [{name, bytes, sha256}]}`. `new` is False if nothing
-        has changed since an earlier push. A dry run has no `commit`.
+        `{name, tag, commit, url, pull_request, new, files: [{name, bytes, sha256}]}`. `new` is False if
+        nothing has changed since an earlier push. A dry run has no `commit`.
 
     Raises:
         WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
@@ -105,16 +105,18 @@ def push(
         {"name": name, "bytes": len(each), "sha256": hashlib.sha256(each).hexdigest()}
         for name, each in files.items()
     ]
-    return {"name": to, "commit": "", "url": "", "pull_request": "", "new": True, **made, "files": rows}
+    unmade = {"commit": "", "url": "", "pull_request": "", "new": True}
+    return {"name": to, "tag": tag, **unmade, **made, "files": rows}
 
 
 def _require_access(name: str) -> None:
     """Raise OptionError without the network or without a token, before anything is measured."""
-    if is_offline():
-        raise OptionError(f"{name} cannot be pushed: the network is disabled", hint="unset ZOO_OFFLINE")
     with hub_client(name):
-        from huggingface_hub import get_token
+        from huggingface_hub import constants, get_token
 
+        if is_offline() or constants.HF_HUB_OFFLINE:
+            hint = "unset HF_HUB_OFFLINE and ZOO_OFFLINE"
+            raise OptionError(f"{name} cannot be pushed: the network is disabled", hint=hint)
         if not get_token():
             hint = "`hf auth login` stores one, or set HF_TOKEN"
             raise OptionError("there is no token for the Hub, so nothing can be pushed", hint=hint)
