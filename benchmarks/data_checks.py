@@ -1,26 +1,12 @@
-"""Faults planted in images of shapes, and how many of them `zoo data check` and the analyzer suspects find.
-
-    python benchmarks/data_checks.py                  # planted duplicates and swapped labels
-    ZOO_DATA=... python benchmarks/data_checks.py cifar10   # what is found in CIFAR-10, and the time
-
-The images of `shapes` are written to a folder as PNG files. One percent of them, taken from the training
-images, are added to the test split: unchanged, brighter, shifted by a pixel, mirrored, or compressed as a
-JPEG of quality 90. Of the training images, two percent get the label of another class. ResNet-20 is trained
-on this folder, and suspects analyzes its training split.
-
-A found pair is right if it is a planted one. Precision is the share of found pairs or labels that are right,
-and recall the share of planted ones that are found.
-"""
+"""Faults planted in images, and how many of them `zoo data check` and the analyzer `suspects` find."""
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +15,8 @@ import torch
 from PIL import Image, ImageChops, ImageOps
 
 import zoo
+from benchmarks.measuring import benchmark, share_of
+from benchmarks.rows import Row
 
 DUPLICATES, SWAPPED = 0.01, 0.02
 
@@ -60,35 +48,51 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what the checks of data find.")
-    parser.add_argument("dataset", nargs="?", default="", help="Check this dataset, and plant nothing.")
-    parser.add_argument("--epochs", type=int, default=12, help="Epochs of the training for suspects.")
-    parser.add_argument("--seed", type=int, default=0, help="Random seed of the planted faults.")
-    arguments = parser.parse_args()
-    if arguments.dataset:
-        check(arguments.dataset)
-        return
+@benchmark(minutes=5)
+def data_checks(*, epochs: int = 12, seed: int = 0) -> Iterator[Row]:
+    """Planted duplicates and swapped labels that `zoo data check` and the analyzer `suspects` find.
+
+    One percent of the images of shapes, taken from the training images, are added to the test split:
+    unchanged, brighter, shifted by a pixel, mirrored, or compressed as a JPEG of quality 90. Of the training
+    images, two percent get the label of another class. ResNet-20 is trained on this folder, and suspects
+    analyzes its training split.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "shapes")
-        copies, swapped = plant(root, arguments.seed)
-        find_copies(root, copies)
-        find_swapped(root, swapped, Path(folder, "run"), arguments.epochs)
+        copies, swapped = _plant(root, seed)
+        options = {"root": str(root), "size": 32}
+        facts = zoo.check_data("folder", data=options, progress=False).facts
+        pairs: set[Any] = set()
+        for pair in [*facts["exact"], *facts["near"]]:
+            names = [(item["split"], Path(item["name"]).stem) for item in pair["items"]]
+            pairs |= {(a, b) for s, a in names for t, b in names if s in ("train", "val") and t == "test"}
+        case = f"duplicates, seed {seed}"
+        yield from _found(case, pairs, {*copies})
+        for change in CHANGES:
+            planted = {pair for pair, how in copies.items() if how == change}
+            yield share_of(case, f"recall of {change}", len(planted & pairs), len(planted))
+        where: dict[str, Any] = {"run": Path(folder, "run"), "epochs": epochs, "progress": False}
+        model = zoo.train("resnet20", "folder", data=options, **where).model
+        findings = model.analyze("suspects", split="train", data=options, progress=False)
+        likely = {Path(row["input"]).stem: row["likely"] for row in findings.analysis.tables["suspects"]}
+        case = f"swapped labels, seed {seed}"
+        yield from _found(case, {*likely}, {*swapped})
+        hits = [likely[name] == swapped[name] for name in likely.keys() & swapped.keys()]
+        yield share_of(case, "likely label is the true one", sum(hits), len(hits))
 
 
-def check(name: str) -> None:
-    """Print what is found in a dataset, and the processor time of one thread."""
+@benchmark(minutes=1, needs="CIFAR-10")
+def duplicates(*, dataset: str = "cifar10") -> Iterator[Row]:
+    """Exact and near duplicates that `zoo data check` finds in CIFAR-10, and the time with one thread."""
     torch.set_num_threads(1)
-    started, used = time.perf_counter(), time.process_time()
-    facts = zoo.check_data(name, progress=False).facts
-    seconds, processor = time.perf_counter() - started, time.process_time() - used
-    counts = {key: len(facts[key]) for key in ("exact", "near", "constant")}
-    print(json.dumps(counts | {"seconds": round(seconds, 1), "processor_seconds": round(processor, 1)}))
-    for row in facts["copies"]:
-        print(json.dumps(row))
+    started = time.process_time()
+    facts = zoo.check_data(dataset, progress=False).facts
+    yield Row(dataset, "CPU time", time.process_time() - started, "s of CPU time")
+    for kind in ("exact", "near", "constant"):
+        yield Row(dataset, kind, len(facts[kind]))
 
 
-def plant(root: Path, seed: int) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
+def _plant(root: Path, seed: int) -> tuple[dict[tuple[str, str], str], dict[str, str]]:
     """Write the images with faults; return the planted pairs with their changes, and the true labels."""
     rng, data = random.Random(seed), zoo.open_dataset("shapes", progress=False)
     classes: list[str] = [*data.preprocess["classes"]]
@@ -98,17 +102,14 @@ def plant(root: Path, seed: int) -> tuple[dict[tuple[str, str], str], dict[str, 
         items = data.split(split)
         for number in range(len(items)):
             pixels, label = items[number]
-            images[f"{split}-{number:05}"] = Image.fromarray(
-                np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
-            )
+            array = np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+            images[f"{split}-{number:05}"] = Image.fromarray(array)
             labels[f"{split}-{number:05}"] = classes[label]
     train = [name for name in images if name.startswith("train")]
     copies: dict[tuple[str, str], str] = {}
     for place, name in enumerate(rng.sample(train, round(DUPLICATES * len(images)))):
-        change = [*CHANGES][place % len(CHANGES)]
-        images[f"test-copy-{place:03}"] = CHANGES[change](images[name])
-        labels[f"test-copy-{place:03}"] = labels[name]
-        copies[name, f"test-copy-{place:03}"] = change
+        change, copy = [*CHANGES][place % len(CHANGES)], f"test-copy-{place:03}"
+        images[copy], labels[copy], copies[name, copy] = CHANGES[change](images[name]), labels[name], change
     swapped: dict[str, str] = {}
     for name in rng.sample(train, round(SWAPPED * len(train))):
         swapped[name] = labels[name]
@@ -120,40 +121,8 @@ def plant(root: Path, seed: int) -> tuple[dict[tuple[str, str], str], dict[str, 
     return copies, swapped
 
 
-def find_copies(root: Path, copies: dict[tuple[str, str], str]) -> None:
-    facts = zoo.check_data("folder", data={"root": str(root), "size": 32}, progress=False).facts
-    found: set[tuple[str, str]] = set()
-    for pair in [*facts["exact"], *facts["near"]]:
-        names = [(item["split"], Path(item["name"]).stem) for item in pair["items"]]
-        found |= {
-            (a, b) for s, a in names for t, b in names if (s, t) in (("train", "test"), ("val", "test"))
-        }
-    report("duplicates across splits", found, {*copies})
-    for change in CHANGES:
-        planted = {pair for pair, how in copies.items() if how == change}
-        print(f"  {change}: {len(planted & found)} of {len(planted)}")
-
-
-def find_swapped(root: Path, swapped: dict[str, str], run: Path, epochs: int) -> None:
-    options = {"root": str(root), "size": 32}
-    model = zoo.train("resnet20", "folder", data=options, run=run, epochs=epochs, progress=False).model
-    findings = model.analyze("suspects", split="train", data=options, progress=False)
-    rows: list[dict[str, Any]] = findings.analysis.tables["suspects"]
-    found = {Path(row["input"]).stem for row in rows}
-    report("swapped labels", found, {*swapped})
-    right = [row for row in rows if swapped.get(Path(row["input"]).stem) == row["likely"]]
-    print(f"  the likely label is the true one for {len(right)} of {len({*swapped} & found)}")
-    print(f"  held-out accuracy {findings.scores['held_out_accuracy']:.2%}")
-
-
-def report(what: str, found: set[Any], planted: set[Any]) -> None:
+def _found(case: str, found: set[Any], planted: set[Any]) -> Iterator[Row]:
+    """Yield which share of what is found is right, and which share of what is planted is found."""
     both = len(found & planted)
-    print(
-        f"{what}: {len(planted)} planted, {len(found)} found, {both} of them right; "
-        f"precision {both / max(len(found), 1):.3f}, recall {both / len(planted):.3f}",
-        flush=True,
-    )
-
-
-if __name__ == "__main__":
-    main()
+    yield share_of(case, "precision", both, max(len(found), 1))
+    yield share_of(case, "recall", both, len(planted))

@@ -1,26 +1,22 @@
-"""Every architecture exported to ONNX, and ONNX Runtime against torch.
-
-Published weights are verified on the test split where its data is at hand (`ZOO_DATA`), and new models on
-random inputs. Rates are the best of several turns with one thread, in turn, in one process: images a second
-in batches of 1 and 64; or steps a second of 1 and of 64 lanes, each step reading one token.
-
-    python benchmarks/exporting.py [NAME ...]
-"""
+"""Models as ONNX files: whether they predict the same, how fast they are, and what they need to run."""
 
 from __future__ import annotations
 
-import argparse
-import itertools
+import contextlib
+import json
 import tempfile
-import time
-from collections.abc import Callable
+import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import zoo
+from benchmarks.measuring import ZOO, benchmark, child, environment, in_turn, median_of, ratio_of, seconds
+from benchmarks.rows import ROOT, Row
 from zoo import Model, Registry, ZooError
 from zoo.files.cards import Card, DatasetCard
 from zoo.interfaces import CarriesState, Task, make_task
@@ -28,116 +24,135 @@ from zoo.models.building import build_model, model_arguments
 from zoo.models.module_runner import runner_of
 from zoo.processors import TakesItems
 
-TURNS, SECONDS = 5, 0.3
+NAME = "cifar10-resnet20"
 
 
-def untrained(name: str, registry: Registry) -> Model:
-    """Return a new model of an architecture, for its task's usual dims."""
+def untrained(name: str, registry: Registry, **dims: int) -> Model:
+    """Return a new model of an architecture, for its task's usual dims or others."""
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
-    arguments = model_arguments(entry, task, task.dims, {})
-    preprocess: dict[str, Any] = {"size": 32, "mean": [0.49, 0.48, 0.45], "std": [0.25, 0.24, 0.26]}
-    preprocess |= {"classes": [f"class {number}" for number in range(10)]}
+    arguments = model_arguments(entry, task, {**task.dims, **dims}, {})
+    preprocess: dict[str, Any] = {
+        "size": dims.get("image_size", 32),
+        "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.2470, 0.2435, 0.2616],
+        "classes": [f"class {number}" for number in range(dims.get("num_classes", 10))],
+    }
     if "vocab_size" in task.dims:
         letters = [chr(ord("A") + number) for number in range(task.dims["vocab_size"] - 2)]
-        preprocess = {
-            "tokens": "char",
-            "lower": False,
-            "vocabulary": ["<unk>", "<pad>", *letters],
-            "specials": 2,
-        }
+        texts = ["<unk>", "<pad>", *letters]
+        preprocess = {"tokens": "char", "lower": False, "vocabulary": texts, "specials": 2}
+    none: dict[str, Any] = {name: {} for name in ("training", "progress", "metrics", "versions")}
+    data = DatasetCard(name="none", options={}, fingerprint="")
     card = Card(
-        architecture=entry.name,
-        arguments=arguments,
-        task=task.name,
-        dataset=DatasetCard(name="none", options={}, fingerprint=""),
-        preprocess=preprocess,
-        training={},
-        seed=0,
-        progress={},
-        metrics={},
-        versions={},
-    )
+        architecture=entry.name, arguments=arguments, task=task.name, dataset=data, preprocess=preprocess,
+        seed=0, **none,
+    )  # fmt: skip
     module = build_model(entry, arguments, seed=0).eval()
-    runner = runner_of(module, card, registry)
-    return Model(runner, card, path=Path(f"{name}.safetensors"), registry=registry)
+    return Model(runner_of(module, card, registry), card, path=Path(f"{name}.safetensors"), registry=registry)
 
 
-def rate(do: Callable[[], object]) -> float:
-    """Return how often a second something can be done, in one turn."""
-    start, count = time.perf_counter(), 0
-    while (taken := time.perf_counter() - start) < SECONDS:
-        do()
-        count += 1
-    return count / taken
+@benchmark(minutes=30)
+def exporting(*names: str, rounds: int = 5) -> Iterator[Row]:
+    """Differences between models and their ONNX exports, and the speed of ONNX Runtime beside torch.
 
-
-def against(torch_does: Callable[[], object], onnx_does: Callable[[], object]) -> tuple[float, float]:
-    """Return the rates of both, in turn."""
-    for do in (torch_does, onnx_does):
-        do()
-    turns = [(rate(torch_does), rate(onnx_does)) for _ in range(TURNS)]
-    return max(one for one, _ in turns), max(other for _, other in turns)
-
-
-def rates(model: Model, exported: Model, task: Task, size: int) -> tuple[float, float]:
-    """Return images, or steps, a second of torch and of ONNX Runtime."""
-    ours, theirs = (each._runner for each in (model, exported))  # pyright: ignore[reportPrivateUsage]
-    if isinstance(task, CarriesState):
-        tokens = np.full((1, size), 3, np.int64)
-        with ours.reading() as read, theirs.reading() as step:
-            _, our_state = read(tokens, None)
-            _, their_state = step(tokens, None)
-            return against(lambda: read(tokens, our_state), lambda: step(tokens, their_state))
-    assert isinstance(task.processor, TakesItems)
-    item = task.processor.item(model.card.arguments)
-    images = np.random.default_rng(0).integers(0, 256, (size, *item.shape), np.uint8)
-    torchs, onnxs = against(lambda: ours.run(images), lambda: theirs.run(images))
-    return torchs * size, onnxs * size
-
-
-def measure(name: str, registry: Registry, folder: Path) -> None:
-    """Export one model and print what was verified, and both rates."""
-    published = [id_ for id_ in registry.weights if id_ == name]
-    model = zoo.load(name, progress=False) if published else untrained(name, registry)
-    file, start = folder / f"{name}.onnx", time.perf_counter()
-    try:
-        done = model.export(file, synthetic=not published, progress=False)
-    except ZooError as error:
-        print(f"{name:20} {error}" + (f" ({error.hint})" if error.hint else ""))
-        return
-    taken = time.perf_counter() - start
-    equal = file.read_bytes()
-    file.unlink()
-    model.export(file, synthetic=not published, progress=False)
-    assert file.read_bytes() == equal, "two exports differ"
-    exported = zoo.load(file, progress=False)
-    task = make_task(registry, model.card.task)
-    parts = [
-        f"{theirs:9,.0f} / {ours:7,.0f} = {theirs / ours:4.1f}"
-        for ours, theirs in (rates(model, exported, task, size) for size in (1, 64))
-    ]
-    verified = f"{done['items']:,} {done['split'] or 'random'} {done['unit']}, {done['disagreements']} ties"
-    difference = f"{done['largest_difference']:.0e}"
-    print(f"{name:20} {taken:5.1f} s  {verified:36} {difference}  {parts[0]}   {parts[1]}", flush=True)
-
-
-def main() -> None:
-    """Measure the models that are named, or all architectures and published weights of zoo's own."""
-    parser = argparse.ArgumentParser(description="Export every architecture.")
-    parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names
+    All architectures and published weights of zoo's own, unless some are named. Published weights are
+    compared on the test split, new models on random inputs. Rates are those of one thread, in batches of 1
+    and 64 images; or of steps of 1 and 64 streams, each reading one token.
+    """
     torch.set_num_threads(1)
     registry = Registry.discover()
     ours = [entry.spec.name for entry in registry.entries("architecture") if entry.plugin.ours]
     at_hand = [
-        id_ for id_ in registry.weights if "/" not in id_ and Path(registry.weights[id_].file).is_file()
+        id_ for id_, spec in registry.weights.items() if "/" not in id_ and (ROOT / spec.file).is_file()
     ]
-    print("model, export, verified on, difference of logits, ONNX Runtime / torch at 1 and at 64")
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or itertools.chain(at_hand, ours):
-            measure(name, registry, Path(folder))
+        for name in names or (*at_hand, *ours):
+            yield from _exported(name, registry, Path(folder, f"{name}.onnx"), rounds)
 
 
-if __name__ == "__main__":
-    main()
+def _exported(name: str, registry: Registry, file: Path, rounds: int) -> Iterator[Row]:
+    published = name in registry.weights
+    model = zoo.load(name, progress=False) if published else untrained(name, registry)
+    try:
+        done = model.export(file, synthetic=not published, progress=False)
+    except ZooError as error:
+        print(f"{name} cannot be exported: {error}")
+        return
+    first = file.read_bytes()
+    file.unlink()
+    model.export(file, synthetic=not published, progress=False)
+    assert file.read_bytes() == first, "two exports differ"
+    yield Row(name, "disagreements", done["disagreements"], "wrong", done["items"])
+    yield Row(name, "largest difference of logits", done["largest_difference"], "difference", done["items"])
+    exported, task = zoo.load(file, progress=False), make_task(registry, model.card.task)
+    for size in (1, 64):
+        with _pass(model, task, size) as ours, _pass(exported, task, size) as theirs:
+            ways = {
+                way: lambda do=do: seconds(lambda: [do() for _ in range(20)])
+                for way, do in (("torch", ours), ("onnx", theirs))
+            }
+            times = in_turn(ways, rounds)
+        yield ratio_of(name, f"beside torch, {size}", times["torch"], times["onnx"], "times as fast")
+
+
+@contextlib.contextmanager
+def _pass(model: Model, task: Task, size: int) -> Iterator[Callable[[], object]]:
+    """Lend a function that predicts for a batch of images, or reads one token of each stream."""
+    runner = model._runner  # pyright: ignore[reportPrivateUsage]
+    if isinstance(task, CarriesState):
+        tokens = np.full((1, size), 3, np.int64)
+        with runner.reading() as read:
+            _, state = read(tokens, None)
+            yield lambda: read(tokens, state)
+        return
+    assert isinstance(task.processor, TakesItems)
+    item = task.processor.item(model.card.arguments)
+    images = np.random.default_rng(0).integers(0, 256, (size, *item.shape), np.uint8)
+    yield lambda: runner.run(images)
+
+
+@benchmark(minutes=10, needs="a package index")
+def runtime(*, rounds: int = 9, full: str = "", runtime: str = "") -> Iterator[Row]:
+    """Disk space and cold start of zoo-runtime, without torch, relative to the full zoo.
+
+    Both are installed into new environments; `--full` and `--runtime` name environments that are there
+    already.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        homes = {
+            "full": _installed(Path(full or folder / "full"), ".[export]"),
+            "runtime": _installed(Path(runtime or folder / "runtime"), "./runtime"),
+        }
+        for case, home in homes.items():
+            size = sum(path.lstat().st_size for path in home.rglob("*") if not path.is_dir()) / 1e6
+            yield Row(case, "disk space", size, "MB")
+        pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "one.png")
+        child([ZOO, "export", NAME, "--synthetic", "--quiet"], cwd=folder)
+        env = {key: value for key, value in environment().items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        cases = {"full, weights": NAME, "full, .onnx": f"{NAME}.onnx", "runtime, .onnx": f"{NAME}.onnx"}
+        answers: dict[str, object] = {}
+
+        def predict(case: str, weights: str) -> float:
+            zoo_of = homes[case.partition(",")[0]] / "bin" / "zoo"
+            done = child([zoo_of, "predict", weights, "one.png", "--json", "--quiet"], cwd=folder, env=env)
+            answers[case] = json.loads(done.out)
+            return done.seconds
+
+        ways = {case: lambda case=case, one=one: predict(case, one) for case, one in cases.items()}
+        times = in_turn(ways, rounds)
+        assert answers["full, .onnx"] == answers["runtime, .onnx"], "the answers differ"
+    for case, taken in times.items():
+        yield median_of(case, "cold start", taken, "s")
+        yield ratio_of(case, "beside weights", taken, times["full, weights"], "times as long")
+
+
+def _installed(folder: Path, what: str) -> Path:
+    """Return an environment with a distribution of this repository, installed unless the folder exists."""
+    if not folder.exists():
+        venv.create(folder, with_pip=True)
+        pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+        child([*pip, "install", "--quiet", what], cwd=ROOT)
+    return folder

@@ -1,26 +1,19 @@
-"""`zoo list` beside 50 more plugins of 20 entries of all kinds, completion, and the kit on a new plugin.
-
-    python benchmarks/many_plugins.py
-    python benchmarks/many_plugins.py --quick    # without the kit
-
-Whole processes, in turn: beside a `zoo list` of the first-party plugins alone, beside `zoo list`, and in
-seconds. The time of loading 20,000 entries of 50 plugins is that of the processor, which depends less on the
-machine's load.
-"""
+"""zoo beside many plugins and entries that are made up, and the contract kit on new plugins."""
 
 from __future__ import annotations
 
 import compileall
+import json
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-ROUNDS = 31
-PLUGINS, ENTRIES, MOST = 50, 20, 20_000
+import rtoml
+
+from benchmarks.measuring import ZOO, benchmark, child, environment, in_turn, median_of, python, ratio_of
+from benchmarks.rows import Row
+
 MODULE = """
 from dataclasses import dataclass
 
@@ -28,211 +21,196 @@ from zoo import AnalyzerSpec, ArchitectureSpec, CommandSpec, DatasetSpec, Fields
 from zoo import WeightsSpec, hookimpl
 
 api = 1
+NAME, EACH, MOST = "{name}", {each}, {most}
 TASK = "classification"
 SUMMARY = "One of many, described as in a plugin of its own"
 
-
 @hookimpl
 def zoo_architectures():
+    training = {{"epochs": 10, "lr": 3e-3, "batch_size": 128, "augment": ["crop", "flip"]}}
+    marks = {{"features": "stages", "head": "out"}}
     return [
-        ArchitectureSpec(
-            name=f"net{{number}}-of-{name}",
-            target="{name}.nets:Net",
-            task=TASK,
-            summary=SUMMARY,
-            config={{"depth": number}},
-            training={{"epochs": 10, "lr": 3e-3, "batch_size": 128, "augment": ["crop", "flip"]}},
-            landmarks={{"features": "stages", "head": "out"}},
-        )
-        for number in range({most})
+        ArchitectureSpec(name=f"net{{n}}-of-{{NAME}}", target=f"{{NAME}}.nets:Net", task=TASK,
+                         summary=SUMMARY, config={{"depth": n}}, training=training, landmarks=marks)
+        for n in range(MOST)
     ]
-
 
 @dataclass(frozen=True)
 class Fields:
     field_of_{name}: float = 0.0
 
-
 @hookimpl
 def zoo_training_options():
-    return [FieldsSpec(name="group-of-{name}", summary=SUMMARY, fields=Fields)]
-
+    return [FieldsSpec(name=f"group-of-{{NAME}}", summary=SUMMARY, fields=Fields)]
 
 @hookimpl
 def zoo_tasks():
-    return [
-        TaskSpec(
-            name="task-of-{name}",
-            target="{name}.tasks:Task",
-            summary=SUMMARY,
-            dims={{"size": 8}},
-            groups=("group-of-{name}",),
-            processor="zoo_images.processors:ClassProcessor",
-            tiny="{name}.tiny:Tiny",
-        )
-    ]
-
+    return [TaskSpec(name=f"task-of-{{NAME}}", target=f"{{NAME}}.tasks:Task", summary=SUMMARY,
+                     dims={{"size": 8}}, groups=(f"group-of-{{NAME}}",), tiny=f"{{NAME}}.tiny:Tiny",
+                     processor="zoo_images.processors:ClassProcessor")]
 
 @hookimpl
 def zoo_commands():
-    return [CommandSpec(name="do-{name}", target="{name}.do:command", summary=SUMMARY)]
-
+    return [CommandSpec(name=f"do-{{NAME}}", target=f"{{NAME}}.do:command", summary=SUMMARY)]
 
 @hookimpl
 def zoo_datasets():
-    return [
-        DatasetSpec(name=f"data{{number}}-of-{name}", target="{name}.data:Data", task=TASK, summary=SUMMARY)
-        for number in range({each})
-    ]
-
+    return [DatasetSpec(name=f"data{{n}}-of-{{NAME}}", target="data:Data", task=TASK, summary=SUMMARY)
+            for n in range(EACH)]
 
 @hookimpl
 def zoo_analyzers():
-    return [
-        AnalyzerSpec(name=f"view{{number}}-of-{name}", target="{name}.v:View", tasks=(TASK,), summary=SUMMARY)
-        for number in range({each})
-    ]
-
+    return [AnalyzerSpec(name=f"view{{n}}-of-{{NAME}}", target="v:View", tasks=(TASK,), summary=SUMMARY)
+            for n in range(EACH)]
 
 @hookimpl
 def zoo_recipes():
-    return {{
-        f"recipe{{number}}-of-{name}": Recipe(
-            summary=SUMMARY,
-            architecture=f"net{{number}}-of-{name}",
-            dataset=f"data{{number}}-of-{name}",
-            model={{"width": 32}},
-            train={{"epochs": 20, "lr": 1e-3, "batch_size": 64, "augment": ["flip"]}},
-        )
-        for number in range({each})
-    }}
-
+    train = {{"epochs": 20, "lr": 1e-3, "batch_size": 64, "augment": ["flip"]}}
+    return {{f"recipe{{n}}-of-{{NAME}}": Recipe(
+                summary=SUMMARY, architecture=f"net{{n}}-of-{{NAME}}", dataset=f"data{{n}}-of-{{NAME}}",
+                model={{"width": 32}}, train=train)
+            for n in range(EACH)}}
 
 @hookimpl
 def zoo_weights():
-    return {{
-        f"weights{{number}}-of-{name}": WeightsSpec(
-            recipe=f"recipe{{number}}-of-{name}",
-            url=f"https://example.org/{name}/{{number}}.safetensors",
-            sha256="0123456789abcdef" * 4,
-            bytes=1_000_000,
-            params=250_000,
-            metrics={{"test": {{"accuracy": 0.9, "loss": 0.3}}}},
-            license="MIT",
-        )
-        for number in range({each})
-    }}
+    return {{f"weights{{n}}-of-{{NAME}}": WeightsSpec(
+                recipe=f"recipe{{n}}-of-{{NAME}}", url=f"https://example.org/{{NAME}}/{{n}}.safetensors",
+                sha256="0123456789abcdef" * 4, bytes=1_000_000, params=250_000,
+                metrics={{"test": {{"accuracy": 0.9, "loss": 0.3}}}}, license="MIT")
+            for n in range(EACH)}}
 """
-PROBE = """
-import sys
-from zoo.cli import run
-run(["list"])
-print([name for name in ("torch", "numpy", "matplotlib", "rich") if name in sys.modules], file=sys.stderr)
-"""
-
-
 LOAD = """
-import sys, time
+import time
 from zoo.registry.catalog import Catalog
 start = time.process_time()
 from zoo.registry.registry import Registry
 registry = Registry.discover(Catalog())
 seconds = time.process_time() - start
-listed = len(registry.entries()) + len(registry.recipes) + len(registry.weights)
-print(seconds, listed, "torch" in sys.modules)
+assert "torch" not in sys.modules
+print(seconds, len(registry.entries()) + len(registry.recipes) + len(registry.weights))
+"""
+IMPORTS = """
+from importlib.metadata import entry_points
+import zoo
+for point in entry_points(group="zoo"):
+    point.load()
+"""
+AS_JSON = """
+import json
+import rtoml
+of_toml = rtoml.loads
+rtoml.loads = lambda text: (json.loads if text.startswith("{") else of_toml)(text)
+from zoo.cli import run
+raise SystemExit(run(["list", "weights"]))
 """
 
 
-def main() -> None:
-    zoo = str(Path(sys.executable).with_name("zoo"))
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        many = _environment(home / "twenty", ENTRIES)
-        completing = {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo show con", "COMP_CWORD": "2"}
-        listed = subprocess.run([zoo, "list"], env=many, capture_output=True, text=True, check=True).stdout
-        assert sum(line.startswith("  many") for line in listed.splitlines()) == PLUGINS * ENTRIES
-        ratios = _ratios(
-            {
-                "zoo list": ([zoo, "list"], dict(os.environ)),
-                f"with {PLUGINS} more plugins": ([zoo, "list"], many),
-                "zoo --help with them": ([zoo, "--help"], many),
-                "completion of a name": ([zoo], os.environ | completing),
-            }
+@benchmark(minutes=3)
+def many_plugins(*, rounds: int = 31) -> Iterator[Row]:
+    """Time of `zoo list` with 50 additional plugins, each with 20 entries of all kinds; completing a name."""
+    completing = {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo show con", "COMP_CWORD": "2"}
+    with tempfile.TemporaryDirectory() as name:
+        many = _installed(Path(name), 50, 20)
+        listed = child([ZOO, "list"], env=many).out
+        assert sum(line.startswith("  many") for line in listed.splitlines()) == 50 * 20
+        commands = {
+            "zoo list": ([ZOO, "list"], environment()),
+            "zoo list with 50 more plugins": ([ZOO, "list"], many),
+            "zoo --help with 50 more plugins": ([ZOO, "--help"], many),
+            "completion of a name": ([ZOO], environment(**completing)),
+        }
+        times = in_turn(
+            {case: lambda one=one: child(one[0], env=one[1]).seconds for case, one in commands.items()},
+            rounds,
         )
-        for name, ratio in ratios.items():
-            print(f"{name:24} {ratio} times zoo list")
-        probe = subprocess.run(
-            [sys.executable, "-c", PROBE], env=many, capture_output=True, text=True, check=True
+    for case in [*commands][1:]:
+        yield ratio_of(case, "beside zoo list", times[case], times["zoo list"], "times as long")
+
+
+@benchmark(minutes=1)
+def loading(*, rounds: int = 9) -> Iterator[Row]:
+    """CPU time of loading 20,000 entries from 50 plugins, without torch."""
+    with tempfile.TemporaryDirectory() as name:
+        env = _installed(Path(name), 50, 400)
+        found = [child(python(LOAD), env=env).out.split() for _ in range(rounds)]
+    assert all(int(count) >= 20_000 for _, count in found)
+    yield median_of("20,000 entries", "CPU time", [float(seconds) for seconds, _ in found], "s of CPU time")
+
+
+@benchmark(minutes=5)
+def growth(*, rounds: int = 11, plugins: tuple[int, ...] = (100, 1_000)) -> Iterator[Row]:
+    """CPU time of `zoo list` with 10,000 and 100,000 entries, relative to importing the plugins."""
+    for count in plugins:
+        with tempfile.TemporaryDirectory() as name:
+            env = _installed(Path(name), count, 100)
+            assert child([ZOO, "list"], env=env).out.count("-of-many") >= 100 * count
+            commands = {"list": [ZOO, "list"], "imports": python(IMPORTS)}
+            ways = {way: lambda one=one, env=env: child(one, env=env).cpu for way, one in commands.items()}
+            times = in_turn(ways, rounds if count < 1_000 else 3)
+        case = f"{100 * count:,} entries in {count:,} plugins"
+        yield median_of(case, "CPU time", times["list"], "s of CPU time")
+        yield ratio_of(case, "beside the imports", times["list"], times["imports"], "times as long")
+
+
+@benchmark(minutes=2)
+def catalog(*, rounds: int = 11, entries: int = 10_000) -> Iterator[Row]:
+    """CPU time that a registry.toml with 10,000 recipes and weights adds, relative to the same as JSON."""
+    data = _catalog(entries)
+    with tempfile.TemporaryDirectory() as name:
+        folders = {kind: Path(name, kind) for kind in ("bare", "toml", "json")}
+        for folder in folders.values():
+            folder.mkdir()
+        (folders["toml"] / "registry.toml").write_text(rtoml.dumps(data))
+        (folders["json"] / "registry.toml").write_text(json.dumps(data))  # the name is what zoo looks for
+        commands: dict[str, Sequence[object]] = {
+            "bare": [ZOO, "list", "weights"],
+            "toml": [ZOO, "list", "weights"],
+            "json": python(AS_JSON),
+        }
+        times = in_turn(
+            {kind: lambda kind=kind: child(commands[kind], cwd=folders[kind]).cpu for kind in folders}, rounds
         )
-        print(f"heavy modules imported: {probe.stderr.strip()}")
-        print(_loading(_environment(home / "thousands", MOST // PLUGINS)))
-        if "--quick" not in sys.argv:
-            print(f"the kit on a new architecture: {_kit(zoo, home):.1f} s")
-
-
-def _loading(env: dict[str, str]) -> str:
-    """Return the processor time for loading all entries of many plugins: the median, and the range."""
-    times: list[float] = []
-    for _ in range(10):
-        command = [sys.executable, "-c", LOAD]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-        seconds, count, torch = done.stdout.split()
-        assert int(count) >= MOST
-        times.append(float(seconds))
-    spread = f"{statistics.median(times[1:]):.2f} s ({min(times[1:]):.2f} to {max(times[1:]):.2f})"
-    return f"{count} entries loaded in {spread} of processor time; torch imported: {torch}"
-
-
-def _environment(home: Path, entries: int) -> dict[str, str]:
-    """Return an environment in which 50 plugins are installed."""
-    for number in range(PLUGINS):
-        install(home, f"many{number:02}", entries)
-    compileall.compile_dir(home, quiet=1)  # as pip does
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])}
-
-
-def _ratios(commands: dict[str, tuple[list[str], dict[str, str]]]) -> dict[str, str]:
-    """Return the time of each command as a multiple of the first one's: median, smallest and largest."""
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for round_ in range(ROUNDS):
-        for name, (command, env) in commands.items():
-            start = time.perf_counter()
-            subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
-            if round_:  # the first one warms the caches
-                times[name].append(time.perf_counter() - start)
-    base, *others = times
-    result: dict[str, str] = {}
-    for name in others:
-        ratios = [a / b for a, b in zip(times[name], times[base], strict=True)]
-        result[name] = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    return result
-
-
-def _kit(zoo: str, home: Path) -> float:
-    """Create and install a plugin; return the seconds that checking it takes."""
-    subprocess.run(
-        [zoo, "new-plugin", "fresh", "--kind", "architecture", "--out", str(home)],
-        check=True,
-        stdout=subprocess.DEVNULL,
+    toml, as_json = (
+        [whole - bare for whole, bare in zip(times[kind], times["bare"], strict=True)]
+        for kind in ("toml", "json")
     )
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
-    install = [sys.executable, "-m", "pip", "install", *offline, "--target", str(home / "site")]
-    subprocess.run([*install, str(home / "zoo-fresh")], check=True)
-    start = time.perf_counter()
-    env = os.environ | {"PYTHONPATH": str(home / "site")}
-    subprocess.run([zoo, "check", "fresh"], env=env, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    case = f"{entries:,} recipes and weights"
+    yield median_of(case, "CPU time added", toml, "s of CPU time")
+    yield ratio_of(case, "beside JSON", toml, as_json, "times as long")
 
 
-def install(place: Path, name: str, entries: int) -> None:
-    """Install a distribution of one plugin in a folder: a task, a group, a command, the rest of each kind."""
-    info = place / f"zoo_{name}-1.0.dist-info"
+def _installed(home: Path, plugins: int, entries: int) -> dict[str, str]:
+    """Install plugins of so many entries in a folder; return an environment that has them."""
+    for number in range(plugins):
+        name = f"many{number:04}"
+        _with_metadata(home, name, f"zoo_{name}")
+        each = (entries - 3) // 5
+        text = MODULE.format(name=name, each=each, most=entries - 3 - 4 * each)
+        (home / f"zoo_{name}.py").write_text(text)
+    compileall.compile_dir(home, quiet=1)  # as pip does
+    return _beside(home)
+
+
+def _beside(place: Path) -> dict[str, str]:
+    return environment(PYTHONPATH=os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")]))
+
+
+def _with_metadata(place: Path, name: str, module: str) -> None:
+    """Make a folder look like the one into which pip has installed a plugin."""
+    info = place / f"zoo_{name.replace('-', '_')}-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_{name}\n")
-    each = (entries - 3) // 5
-    (place / f"zoo_{name}.py").write_text(MODULE.format(name=name, each=each, most=entries - 3 - 4 * each))
+    (info / "entry_points.txt").write_text(f"[zoo]\n{name} = {module}\n")
 
 
-if __name__ == "__main__":
-    main()
+def _catalog(entries: int) -> Mapping[str, object]:
+    train = {"epochs": 20, "lr": 0.1, "batch_size": 128, "augment": ["crop", "flip"]}
+    recipe = {"architecture": "convnet/resnet20", "dataset": "images/cifar10", "model": {"width": 16}}
+    weights = {"sha256": "0123456789abcdef" * 4, "bytes": 1_000_000, "params": 270_000, "license": "MIT"}
+    weights["metrics"] = {"test": {"accuracy": 0.91, "loss": 0.3}}
+    numbers, url = range(entries), "https://example.org/"
+    return {
+        "schema": 1,
+        "recipes": {f"recipe{n}": recipe | {"summary": f"Number {n}", "train": train} for n in numbers},
+        "weights": {f"weights{n}": weights | {"recipe": f"recipe{n}", "url": f"{url}{n}"} for n in numbers},
+    }

@@ -1,29 +1,22 @@
-"""Opening 100,000 images of the user's own: the first time, again, and with everything read again.
-
-    python benchmarks/opening.py [--images 100000]
-
-Each opening is a process of its own; its time is that of
-`zoo.open_dataset`, once torch has been imported. The images are JPEG files of 32 pixels, no two of them
-equal, read at 64; what is remembered and decoded goes to a folder that is removed in the end.
-"""
+"""Opening data for the first time and again, and the memory that large data takes."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-CLASSES = 100
+from benchmarks.measuring import benchmark, child, environment, python
+from benchmarks.rows import Row
+
 OPEN = """
-import sys, time
+import time
 import torch
 import zoo
 from zoo.api import models_and_datasets
@@ -33,29 +26,71 @@ print(time.perf_counter() - start, data.fingerprint)
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Open many images again and again.")
-    parser.add_argument("--images", type=int, default=100_000)
-    count = parser.parse_args().images
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        _draw(home / "images", count)
+ENCODE = """
+import time
+from zoo import Registry
+from zoo.data.opening import open_dataset
+from zoo.interfaces import make_task
+from zoo.models.building import build_model
+from zoo.training.step import train_step
+from zoo.training.state import TrainState
+registry = Registry.discover()
+start = time.perf_counter()
+data = open_dataset(registry.dataset("files"), {"paths": sys.argv[1]})
+print(time.perf_counter() - start)
+config = registry.default_config("language-modeling").replace({"batch_size": 64, "precision": "fp32"})
+model = build_model(registry.architecture("lstm"), {**data.dims, "hidden_size": 128}, seed=0)
+state = TrainState.begin(model, config, precision="fp32", device="cpu")
+task = make_task(registry, "language-modeling")
+for batch in task.train_batches(data, config, seed=0, epoch=0):
+    train_step(state, task, batch, config, 1e-3)
+    if batch.index == 300:
+        break
+"""
+
+
+@benchmark(minutes=3)
+def opening(*, images: int = 100_000) -> Iterator[Row]:
+    """Time to open 100,000 images for the first time, again, and with `zoo --verify`.
+
+    They are JPEG files of 32 pixels, no two of them equal, read at 64. The time is that of
+    `zoo.open_dataset`, once torch has been imported.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        _draw(home / "images", images)
         time.sleep(3)  # what was written just now is not remembered
-        env = os.environ | {"ZOO_CACHE": str(home / "cache")}
         ways = {"the first time": {}, "again": {}, "and again": {}, "verified": {"ZOO_VERIFY": "1"}}
-        found: set[str] = set()
-        for name, more in ways.items():
-            seconds, fingerprint = _opened(home / "images", env | more)
-            found.add(fingerprint)
-            print(f"{count:,} images opened {name}: {seconds:.1f} s", flush=True)
-        assert len(found) == 1
+        fingerprints: set[str] = set()
+        for way, more in ways.items():
+            env = environment(ZOO_CACHE=str(home / "cache"), **more)
+            taken, fingerprint = child(python(OPEN, home / "images"), env=env).out.split()
+            fingerprints.add(fingerprint)
+            yield Row(f"{images:,} images", way, float(taken), "s")
+        assert len(fingerprints) == 1
 
 
-def _opened(place: Path, env: dict[str, str]) -> tuple[float, str]:
-    command = [sys.executable, "-c", OPEN, str(place)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    seconds, fingerprint = done.stdout.split()
-    return float(seconds), fingerprint
+@benchmark(minutes=2, needs="tinyshakespeare")
+def encoding(*, megabytes: int = 1_000) -> Iterator[Row]:
+    """Speed and peak memory of `text/files` on 1 GB of text, encoded and trained on, then opened again.
+
+    The text is tinyshakespeare again and again, with a number before each copy; training is 300 steps. The
+    memory is that of the process, less that of one that imports torch.
+    """
+    text = Path(os.environ.get("ZOO_DATA", "."), "tinyshakespeare.txt").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        env, path = environment(ZOO_CACHE=f"{name}/cache"), Path(name, "long.txt")
+        with path.open("w", encoding="utf-8") as file:
+            copy = 0
+            while file.tell() < megabytes * 1_000_000:
+                file.write(f"{copy}\n{text}")
+                copy += 1
+        bare = child(python("import torch"), env=env).mebibytes
+        for way in ("the first time", "again"):
+            done = child(python(ENCODE, path), env=env)
+            yield Row(f"{megabytes:,} MB", way, float(done.out), "s")
+            yield Row(f"{megabytes:,} MB", f"{way}, per second", megabytes / float(done.out), "MB/s")
+            yield Row(f"{megabytes:,} MB", f"{way}, memory", done.mebibytes - bare, "MiB")
 
 
 def _draw(place: Path, count: int) -> None:
@@ -65,12 +100,8 @@ def _draw(place: Path, count: int) -> None:
         file = io.BytesIO()
         Image.fromarray(draws.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "JPEG")
         noise.append(file.getvalue())
-    for label in range(CLASSES):
+    for label in range(100):
         (place / f"class{label:02}").mkdir(parents=True)
     for number in range(count):
-        path = place / f"class{number % CLASSES:02}" / f"{number:06}.jpg"
+        path = place / f"class{number % 100:02}" / f"{number:06}.jpg"
         path.write_bytes(noise[number % len(noise)] + number.to_bytes(4, "big"))
-
-
-if __name__ == "__main__":
-    main()

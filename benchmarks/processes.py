@@ -1,33 +1,16 @@
-"""Several processes against threads: speed, what a message costs, and synchronized BatchNorm.
-
-    python benchmarks/processes.py [lstm resnet-lite-wide] [--rounds 3]
-
-Two idle cores are needed for
-
-- two processes of one thread, against one process of two threads and one of one;
-- adding up the gradients, as a share of a step;
-- steps with BatchNorm of the whole batch, against those with that of each process's part.
-
-Runs take turns, and a speed is that of the last of two epochs. The message is timed by itself, between
-processes that wait for each other first: what a step waits for the slower one is no part of it.
-
-What a step takes in more processes is computed from these, as if each had a machine of its own: computing is
-divided, and messages go around a ring by gloo, in two hops for each of the others: that of the gradients, of
-which each process sends nearly twice their size, and the five short ones of a step. It is computed for this
-batch, and for one 64 times as large. That is a bound: small parts of a batch are computed less well, and
-processes wait for the slowest; BatchNorm's messages are not in it.
-"""
+"""Training in several processes: its speed, the cost of messages, and its agreement with one process."""
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
+import shutil
+import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -35,139 +18,105 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 import zoo
+from benchmarks.measuring import ZOO, benchmark, child, in_turn, median_of, ratio_of, seconds
+from benchmarks.rows import ROOT, Row
+from tests.nightly.distributed.commands import STILL, torchrun, undropped
+from tests.nightly.reliability import toys
 from zoo.distributed.ranks import Ranks
 from zoo.files.atomic import atomic_write
 from zoo.models.memory import keep_freed_memory
 
-ROOT = Path(__file__).parents[1]
-ZOO = [sys.executable, "-m", "zoo"]
 LSTM = (
-    "lstm",
-    "files",
-    "--model",
-    "hidden_size=512",
-    "--model",
-    "num_layers=2",
-    "--model",
-    "embedding_dim=42",
+    "lstm files --model hidden_size=512 --model num_layers=2 --model embedding_dim=42 "
+    "--batch-size 64 --bptt 16 --optimizer adam --lr 6e-3 --clip-grad-norm 1"
 )
-LSTM += ("--batch-size", "64", "--bptt", "16", "--optimizer", "adam", "--lr", "6e-3", "--clip-grad-norm", "1")
 WIDE = (
-    "resnet-lite-wide",
-    "shapes",
-    "--data",
-    "train_size=2048",
-    "--data",
-    "val_size=0",
-    "--data",
-    "test_size=64",
+    "resnet-lite-wide shapes --data train_size=2048 --data val_size=0 --data test_size=64 "
+    "--batch-size 128 --optimizer sgd --lr 0.1"
 )
-WIDE += ("--batch-size", "128", "--optimizer", "sgd", "--lr", "0.1")
-# Numbers of the two networks' gradients, and the items of a batch
-MODELS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
-# Processes for which the time of a step is computed, sizes of its batch, in these, and its short messages
-COUNTS, BATCHES, SHORT = (1, 2, 8, 64, 512), (1, 64), 5
-# Processes, threads and further options of each
-WAYS: dict[str, tuple[int, int, tuple[str, ...]]] = {
-    "two processes": (2, 1, ()),
-    "two threads": (1, 2, ()),
-    "one thread": (1, 1, ()),
+# The words of a training, and the items of a batch
+TRAININGS = {"lstm": (LSTM, 64 * 16), "resnet-lite-wide": (WIDE, 128)}
+WAYS = {
+    "two processes": "--processes 2 --threads 1",
+    "two threads": "--threads 2",
+    "one thread": "--threads 1",
+    "BatchNorm of each part": "--processes 2 --threads 1 --no-sync-batch-norm",
 }
-APART = (2, 1, ("--no-sync-batch-norm",))
+# Processes and sizes of the batch for which a step is computed, and the short messages of a step
+COUNTS, BATCHES, SHORT = (1, 2, 8, 64, 512), (1, 64), 5
+AGREEING = (
+    "lstm", "gru, windows", "min-gru", "awd-lstm, NT-ASGD", "lstm, EMA", "rnn, accumulated", "rnn-cell",
+    "mlp, warmup", "convnet, patience", "resnet-lite", "convnet-bn, mixup", "resnet20, clipped", "airbench",
+    "camnet, several labels, accumulated", "resnet-lite, accumulated, mixup, EMA",
+    "lstm, bf16", "resnet-lite, bf16",  # the losses of one process are rounded by the parts of a batch, too
+)  # fmt: skip
+MOVES = ((2, 1), (1, 2), (2, 3), (3, 2))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure training in several processes.")
-    parser.add_argument("models", nargs="*", default=[*MODELS])
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in options.models:
-            print(_measured(name, options.rounds, Path(folder)), flush=True)
+@benchmark(minutes=10)
+def processes(*names: str, rounds: int = 3) -> Iterator[Row]:
+    """Speed of two processes, relative to threads; messages, checkpoints, and what more processes would take.
 
-
-def _text(folder: Path) -> Path:
-    """Return a file of 200,000 characters: zoo's own code."""
-    texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "zoo").rglob("*.py"))]
-    (folder / "text.txt").write_text("".join(texts)[:200_000], encoding="utf-8")
-    return folder / "text.txt"
-
-
-def _measured(name: str, rounds: int, folder: Path) -> str:
-    """Return what was measured of a model, in lines."""
-    words, items = MODELS[name]
-    words += ("--data", f"paths={_text(folder)}") if name == "lstm" else ()
-    ways = WAYS | ({"apart": APART} if name != "lstm" else {})
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(rounds):
-        for way, (processes, threads, more) in ways.items():
-            place = folder / f"{name}-{number}-{way.replace(' ', '-')}"
-            rates[way].append(_rate((*words, *more), place, processes, threads))
-    params = zoo.load(folder / f"{name}-0-one-thread", progress=False).num_parameters
-    step = items / statistics.median(rates["two processes"])
-    message, empty = _message(params), _message(1)
-    saved, seconds = _save(folder / f"{name}-0-one-thread" / "checkpoint.safetensors")
-    lines = [
-        f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
-        f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
-        f"  against one of one thread {_ratio(rates, 'one thread')}",
-        f"  adding up the gradients by gloo {1000 * message:.1f} ms, {100 * message / step:.1f}% of a step",
-        f"  saving {saved / 1e6:.0f} MB {1000 * seconds:.0f} ms, by the first process alone",
-    ]
-    if "apart" in rates:
-        lines.append(f"  with BatchNorm of each part {_ratio(rates, 'two processes', of='apart')} as fast")
-    one = items / statistics.median(rates["one thread"])
-    for times in BATCHES:
-        lines.append(f"  computed for a batch {times} times as large" if times > 1 else "  computed")
-        # A batch has 64 lanes of text, or 128 images
-        lines += _computed(times * one, message, empty, params, most=64 * times)
-    return "\n".join(lines)
-
-
-def _computed(one: float, message: float, empty: float, params: int, *, most: int) -> list[str]:
-    """Return a line about a step in more processes for each of COUNTS, of which there are at most `most`.
-
-    Args:
-        one: seconds of a step in one process of one thread.
-        message: seconds in which two processes add up the gradients by gloo.
-        empty: seconds in which they add up one number, two hops.
+    A speed is that of the last of two epochs. A message is timed between processes that wait for each other
+    first. What a step takes in more processes is computed as if each had a machine of its own: computing is
+    divided, and messages go around a ring by gloo, in two hops for each of the others: that of the gradients,
+    of which each process sends nearly twice their size, and five short ones. That is a bound: small parts of
+    a batch are computed less well, processes wait for the slowest, and BatchNorm's messages are not in it.
     """
-    lines: list[str] = []
-    for count in [count for count in COUNTS if count <= most]:
-        sent = 2 * 4 * params * (count - 1) / count
-        adding = sent * max(0.0, message - empty) / (4 * params) + (1 + SHORT) * empty * (count - 1)
-        step = one / count + adding
-        lines.append(
-            f"  {count:3} processes: {1000 * one / count:.1f} ms + {1000 * adding:.1f} ms, "
-            f"{one / step:.1f} x; each sends {sent / 1e6:.0f} MB"
-        )
-    return lines
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names or TRAININGS:
+            yield from _measured(name, rounds, Path(folder))
 
 
-def _ratio(rates: Mapping[str, Sequence[float]], against: str, of: str = "two processes") -> str:
-    ratios = [ours / theirs for ours, theirs in zip(rates[of], rates[against], strict=True)]
-    return f"{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
+def _measured(name: str, rounds: int, folder: Path) -> Iterator[Row]:
+    words, items = TRAININGS[name]
+    if name == "lstm":
+        texts = [file.read_text(encoding="utf-8") for file in sorted((ROOT / "zoo").rglob("*.py"))]
+        (folder / "text.txt").write_text("".join(texts)[:200_000], encoding="utf-8")
+        words += f" --data paths={folder}/text.txt"
+    last = folder / name
+
+    def rate(options: str) -> float:
+        shutil.rmtree(last, ignore_errors=True)
+        more = ["--epochs", "2", "--precision", "fp32", "--run", last, "--quiet"]
+        child([ZOO, "train", *words.split(), *options.split(), *more])
+        return json.loads((last / "metrics.jsonl").read_text().splitlines()[-1])["clock"]["rate"]
+
+    ways = {way: lambda options=options: rate(options) for way, options in WAYS.items()}
+    if name == "lstm":
+        del ways["BatchNorm of each part"]
+    rates = in_turn(ways, rounds, warmup=0)
+    for way in [*ways][1:]:
+        yield ratio_of(name, f"beside {way}", rates["two processes"], rates[way], "times as fast")
+    params = zoo.load(last, progress=False).num_parameters
+    message, empty = _message(params), _message(1)
+    step = items / statistics.median(rates["two processes"])
+    yield Row(name, "gradient message", 1_000 * message, "ms", 25)
+    yield Row(name, "gradient message of a step", 100 * message / step, "% of a step", 25)
+    yield _saved(name, last / "checkpoint.safetensors")
+    for times in BATCHES:
+        one = times * items / statistics.median(rates["one thread"])
+        for count in [count for count in COUNTS if count <= 64 * times]:
+            sent = 2 * 4 * params * (count - 1) / count
+            ring = (1 + SHORT) * empty * (count - 1)
+            adding = sent * max(0.0, message - empty) / (4 * params) + ring
+            case = f"{name}, {count} processes, batch × {times}"
+            yield Row(case, "computation", 1_000 * one / count, "ms")
+            yield Row(case, "messages", 1_000 * adding, "ms")
+            yield Row(case, "beside one process", one / (one / count + adding), "times as fast")
+            yield Row(case, "sent", sent / 1e6, "MB")
 
 
-def _save(checkpoint: Path) -> tuple[int, float]:
-    """Return the bytes of a checkpoint, and the seconds in which they are written and reach the disk."""
-    content, times = checkpoint.read_bytes(), list[float]()
-    for _ in range(5):
-        start = time.perf_counter()
+def _saved(name: str, checkpoint: Path) -> Row:
+    """Return the time in which the bytes of a checkpoint are written and reach the disk."""
+    content = checkpoint.read_bytes()
+
+    def save() -> None:
         with atomic_write(checkpoint.with_name("again")) as file:
             file.write(content)
-        times.append(time.perf_counter() - start)
-    return len(content), statistics.median(times)
 
-
-def _rate(words: Sequence[str], place: Path, processes: int, threads: int) -> float:
-    """Train two epochs, and return the items of the second per second."""
-    several = ["--processes", str(processes)] if processes > 1 else []
-    command = [*ZOO, "train", *words, "--epochs", "2", "--threads", str(threads), *several]
-    command += ["--precision", "fp32", "--run", str(place), "--quiet", "--json"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    rows = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-    return rows[-1]["clock"]["rate"]
+    taken = [1_000 * seconds(save) for _ in range(5)]
+    return median_of(name, f"saving {len(content) / 1e6:.0f} MB", taken, "ms")
 
 
 def _message(count: int) -> float:
@@ -185,13 +134,59 @@ def _add_up(rank: int, count: int, folder: str) -> None:
     ranks.begun()
     for _ in range(30):
         ranks.all_max(0)
-        start = time.perf_counter()
-        ranks.all_reduce(numbers)
-        times.append(time.perf_counter() - start)
+        times.append(seconds(lambda: ranks.all_reduce(numbers)))
     if rank == 0:
         Path(folder, "seconds").write_text(str(statistics.median(times[5:])))
     dist.destroy_process_group()
 
 
-if __name__ == "__main__":
-    main()
+@benchmark(minutes=15)
+def agreement(*, processes: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
+    """Losses of two and three processes, relative to one process, and after a change of their number.
+
+    Relative differences in fp32, beside what one more thread changes; and those of a validation loss after a
+    stop and with another number of processes. Networks have no dropout, which each process draws for itself.
+    """
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        place = Path(name)
+        toys.lay_out(place)
+        ways = {"one": (1, 1), "threads": (1, 2), **{str(count): (count, 1) for count in processes}}
+        for who, (count, threads) in ways.items():
+            words = [undropped(toy, f"{who}-{k}", threads=threads) for k, toy in enumerate(AGREEING)]
+            done = torchrun(count, [*words, [*STILL, "--run", f"{who}-still"]], place)
+            assert done.returncode == 0, done.stderr
+        for number, toy in enumerate(AGREEING):
+            for who in [*ways][1:]:
+                first, *later = _differences(place, who, number)
+                label = "one more thread" if who == "threads" else f"{who} processes"
+                yield Row(toy, f"{label}, first step", first, "wrong")
+                yield Row(toy, f"{label}, later steps", max(later), "wrong", len(later))
+        still = {who: toys.rows(place / f"{who}-still" / "metrics.jsonl")[0]["val"] for who in ways}
+        apart = sum(still[str(count)] != still["one"] for count in processes)
+        yield Row("evaluations of images", "not bit-equal", apart, "wrong", len(processes))
+        for before, after in MOVES:
+            apart = _moved(place, before, after)
+            yield Row(f"{before} to {after} processes", "validation loss", apart, "difference")
+
+
+def _differences(place: Path, who: str, number: int) -> list[float]:
+    """Return the relative difference of each step's loss from that of one process."""
+    ours, one = (
+        [row["loss"] for row in toys.rows(place / f"{each}-{number}" / "steps.jsonl")]
+        for each in (who, "one")
+    )
+    return [abs(a / b - 1) for a, b in zip(ours, one, strict=True)]
+
+
+def _moved(place: Path, before: int, after: int) -> float:
+    """Stop an LSTM in some processes, finish it in others, and return how far its validation loss is off."""
+    run = place / f"moved-{before}-{after}"
+    command: Sequence[str] = [ZOO, *undropped("lstm", run.name), "--save-every", "1", "--processes"]
+    going = subprocess.Popen([*command, f"{before}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (run / "checkpoint.previous.safetensors").exists():
+        time.sleep(0.01)
+    going.send_signal(signal.SIGTERM)
+    assert going.wait() == 143, "it had ended already"
+    child([*command, f"{after}"])
+    moved, whole = (toys.rows(place / name / "metrics.jsonl")[-1]["val"] for name in (run.name, "one-0"))
+    return abs(moved["loss"] - whole["loss"])

@@ -1,25 +1,9 @@
-"""Characters per second of `zoo.inference.sampling` against other ways to sample, in turn, in one process.
-
-- The bare loop is the least that sampling takes: a step of the same model, a softmax and a draw.
-- The window is the lesson's way: no state is carried, and each character costs a pass over the last eight.
-- A batch is 64 samples drawn side by side; its rate is that of all of them together.
-- The exported model is run by ONNX Runtime.
-
-Plain kernels are those without oneDNN, which zoo bypasses for single steps.
-
-`--limits` measures an upper bound on the gain of a batch instead: a step of the LSTM's cells written out, in
-fp32 and bf16, for 1 and for 64 samples, before anything is drawn.
-
-    python benchmarks/sampling.py [--limits]
-"""
+"""Speed of sampling, beside minimal loops, in turn, in one process."""
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +12,91 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
+from benchmarks.measuring import benchmark, in_turn, median_of, ratio_of, seconds
+from benchmarks.rows import Row
 from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.models.module_runner import ModuleRunner
 
-LENGTH = 500
-SAMPLES = 64
-WINDOW = 8
-ROUNDS = 5
+LENGTH, SAMPLES, WINDOW = 500, 64, 8
+PAIRS = (
+    ("zoo", "bare loop"),
+    ("zoo", "bare loop, plain kernels"),
+    ("zoo", "window"),
+    ("zoo", "window, plain kernels"),
+    ("zoo, batch of 64", "zoo"),
+    ("zoo, exported", "zoo"),
+    ("zoo, exported", "bare loop, plain kernels"),
+)
+# Of the example GPT: its context and vocabulary, and the tokens after which one more is timed
+CONTEXT, VOCABULARY, EARLY, LATE = 1_024, 65, 10, 1_000
 
 
-def draw(logits: Tensor) -> Tensor:
+@benchmark(minutes=4)
+def sampling(*, rounds: int = 5) -> Iterator[Row]:
+    """Speed of sampling one text and a batch of 64, relative to a minimal loop and the lesson's method.
+
+    The bare loop is a step of the same model, a softmax and a draw. The window is the lesson's way: each
+    character costs a pass over the last eight. Plain kernels are those without oneDNN, which zoo bypasses for
+    single steps. The exported model is run by ONNX Runtime.
+    """
+    published = zoo.load("nietzsche-lstm", progress=False)
+    model, preprocess = published.module, published.card.preprocess
+    with tempfile.TemporaryDirectory() as folder:
+        published.export(Path(folder, "lstm.onnx"), synthetic=True, progress=False)
+        exported = zoo.load(Path(folder, "lstm.onnx"))
+
+    def one() -> None:
+        texts = stream(ModuleRunner(model), preprocess, sampling=Sampling(max_new_tokens=LENGTH))
+        assert len("".join(text for text, _ in texts)) == LENGTH
+
+    def many() -> None:
+        chosen = Sampling(samples=SAMPLES, max_new_tokens=LENGTH // 5)
+        texts = sample_many(ModuleRunner(model), preprocess, sampling=chosen)
+        assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
+
+    ways: dict[str, tuple[int, Callable[[], object]]] = {
+        "bare loop": (LENGTH, lambda: _bare(model, LENGTH)),
+        "bare loop, plain kernels": (LENGTH, lambda: _plain(_bare, model, LENGTH)),
+        "window": (LENGTH // 5, lambda: _window(model, LENGTH // 5)),
+        "window, plain kernels": (LENGTH // 5, lambda: _plain(_window, model, LENGTH // 5)),
+        "zoo": (LENGTH, one),
+        "zoo, exported": (LENGTH, lambda: str(exported.sample(max_new_tokens=LENGTH, progress=False))),
+        "zoo, batch of 64": (LENGTH // 5 * SAMPLES, many),
+    }
+    rates = in_turn(
+        {name: lambda way=way, count=count: count / seconds(way) for name, (count, way) in ways.items()},
+        rounds,
+    )
+    threads = f"{torch.get_num_threads()} threads"
+    for name, measured in rates.items():
+        yield median_of(name, threads, measured, "characters/s")
+    for name, base in PAIRS:
+        yield ratio_of(name, f"beside {base}, {threads}", rates[name], rates[base], "times as fast")
+
+
+def _draw(logits: Tensor) -> Tensor:
     tokens = torch.multinomial(logits[-1].softmax(1), 1)
     int(tokens)
     return tokens
 
 
 @torch.inference_mode()
-def bare(model: nn.Module, length: int) -> None:
+def _bare(model: nn.Module, length: int) -> None:
     tokens, state = torch.zeros(1, 1, dtype=torch.int64), None
     for _ in range(length):
         logits, state = model(tokens, state)
-        tokens = draw(logits)
+        tokens = _draw(logits)
 
 
 @torch.inference_mode()
-def window(model: nn.Module, length: int) -> None:
+def _window(model: nn.Module, length: int) -> None:
     tokens = torch.zeros(WINDOW, 1, dtype=torch.int64)
     for _ in range(length):
         logits, _ = model(tokens)
-        tokens = torch.cat([tokens[1:], draw(logits)])
+        tokens = torch.cat([tokens[1:], _draw(logits)])
 
 
-def plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int) -> None:
+def _plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int) -> None:
     torch.backends.mkldnn.enabled = False
     try:
         loop(model, length)
@@ -67,94 +104,65 @@ def plain(loop: Callable[[nn.Module, int], None], model: nn.Module, length: int)
         torch.backends.mkldnn.enabled = True
 
 
-@torch.inference_mode()
-def limits() -> None:
-    """Print how many times as fast 64 samples together can be, for two layers of 512 units."""
+@benchmark(minutes=1)
+def sampling_limits(*, rounds: int = 300) -> Iterator[Row]:
+    """Upper bound on the gain of sampling 64 texts in a batch: a step of two LSTM layers, written out."""
     size, layers = 512, 2
     for dtype in (torch.float32, torch.bfloat16):
         weights = [torch.randn(4 * size, 2 * size).to(dtype) / size for _ in range(layers)]
         bias = torch.zeros(4 * size, dtype=dtype)
-        best: dict[int, float] = {}
-        for count in (1, SAMPLES):
+
+        @torch.inference_mode()
+        def step(count: int, weights: list[Tensor] = weights, bias: Tensor = bias) -> None:
             hidden = torch.zeros(layers, count, size)
-            seconds: list[float] = []
-            for _ in range(300):
-                start = time.perf_counter()
-                x = hidden[0]
-                for number, weight in enumerate(weights):
-                    gates = F.linear(torch.cat([x, hidden[number]], 1).to(dtype), weight, bias).float()
-                    entry, forget, new, out = gates.chunk(4, 1)
-                    cell = forget.sigmoid() * hidden[number] + entry.sigmoid() * new.tanh()
-                    x = out.sigmoid() * cell.tanh()
-                seconds.append(time.perf_counter() - start)
-            best[count] = statistics.median(seconds)
-        times = ", ".join(f"{1e3 * step:.2f} ms for a step of {count}" for count, step in best.items())
-        print(f"{dtype}: {times}: at most {SAMPLES * best[1] / best[SAMPLES]:.1f} times as fast")
+            x = hidden[0]
+            for number, weight in enumerate(weights):
+                gates = F.linear(torch.cat([x, hidden[number]], 1).to(weight.dtype), weight, bias).float()
+                entry, forget, new, out = gates.chunk(4, 1)
+                cell = forget.sigmoid() * hidden[number] + entry.sigmoid() * new.tanh()
+                x = out.sigmoid() * cell.tanh()
+
+        ways = {f"{n}": lambda n=n, step=step: SAMPLES / n * seconds(lambda: step(n)) for n in (1, SAMPLES)}
+        times = in_turn(ways, rounds)
+        yield ratio_of(str(dtype), "at most", times["1"], times[str(SAMPLES)], "times as fast")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Time sampling.")
-    parser.add_argument("--limits", action="store_true", help="Measure what a batch can gain at most.")
-    if parser.parse_args().limits:
-        limits()
-    else:
-        compare()
-    print(f"{torch.get_num_threads()} threads")
+@benchmark(minutes=2, needs="examples/zoo-nanogpt")
+def kv_cache(*, rounds: int = 20) -> Iterator[Row]:
+    """Time of a token of the example GPT after 1,000 tokens, relative to 10, with a cache and without.
 
+    The model has the size of the published one, random weights and a context of 1,024 tokens. Each round
+    samples 20 tokens after a prompt of 10 and of 1,000, one of each in turn. Without a cache it reads all of
+    the text for each.
+    """
+    module = zoo.create_model("nanogpt/gpt", vocab_size=VOCABULARY, context=CONTEXT).eval()
+    runner = ModuleRunner(module, context=CONTEXT)
+    texts = ["<unk>", *(chr(ord("A") + number) for number in range(VOCABULARY - 1))]
+    preprocess: dict[str, Any] = {"tokens": "char", "lower": False, "vocabulary": texts, "specials": 1}
 
-def compare() -> None:
-    """Print the rate of each way to sample, and the ratios that matter."""
-    published = zoo.load("nietzsche-lstm", progress=False)
-    model, preprocess = published.module, published.card.preprocess
-    with tempfile.TemporaryDirectory() as folder:
-        published.export(Path(folder, "lstm.onnx"), synthetic=True, progress=False)
-        exported = zoo.load(Path(folder, "lstm.onnx"))
+    @torch.inference_mode()
+    def read(length: int) -> None:
+        module(torch.ones(length, 1, dtype=torch.int64))
 
-    def one(**options: Any) -> None:
-        sampling = Sampling(max_new_tokens=LENGTH, **options)
-        assert (
-            len("".join(text for text, _ in stream(ModuleRunner(model), preprocess, sampling=sampling)))
-            == LENGTH
-        )
+    def cached() -> dict[str, Callable[[], object]]:
+        chosen = Sampling(max_new_tokens=22)
+        prompts = {"early": EARLY * "A", "late": LATE * "A"}
+        streams = {
+            way: stream(runner, preprocess, prompt=text, sampling=chosen) for way, text in prompts.items()
+        }
+        for tokens in streams.values():
+            next(tokens)  # reads the prompt
+        return {way: lambda tokens=tokens: next(tokens) for way, tokens in streams.items()}
 
-    def many() -> None:
-        texts = sample_many(
-            ModuleRunner(model), preprocess, sampling=Sampling(samples=SAMPLES, max_new_tokens=LENGTH // 5)
-        )
-        assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
+    def reread() -> dict[str, Callable[[], object]]:
+        return {"early": lambda: read(EARLY), "late": lambda: read(LATE)}
 
-    loops: dict[str, tuple[int, Callable[[], object]]] = {
-        "bare loop": (LENGTH, lambda: bare(model, LENGTH)),
-        "bare loop, plain": (LENGTH, lambda: plain(bare, model, LENGTH)),
-        "window": (LENGTH // 5, lambda: window(model, LENGTH // 5)),
-        "window, plain": (LENGTH // 5, lambda: plain(window, model, LENGTH // 5)),
-        "zoo": (LENGTH, one),
-        "zoo, exported": (LENGTH, lambda: str(exported.sample(max_new_tokens=LENGTH, progress=False))),
-        "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
-        f"zoo, batch of {SAMPLES}": (LENGTH // 5 * SAMPLES, many),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in loops}
-    for round_ in range(ROUNDS + 1):
-        for name, (characters, loop) in loops.items():
-            start = time.perf_counter()
-            loop()
-            if round_:  # the first one warms up
-                rates[name].append(characters / (time.perf_counter() - start))
-    for name, measured in rates.items():
-        print(f"{name:26} {statistics.median(measured):7,.0f} characters/s")
-    for name, base in (
-        ("zoo", "bare loop"),
-        ("zoo", "bare loop, plain"),
-        ("zoo", "window"),
-        ("zoo", "window, plain"),
-        (f"zoo, batch of {SAMPLES}", "zoo"),
-        (f"zoo, batch of {SAMPLES}", "bare loop"),
-        ("zoo, exported", "zoo"),
-        ("zoo, exported", "bare loop, plain"),
-    ):
-        ratios = [ours / theirs for ours, theirs in zip(rates[name], rates[base], strict=True)]
-        print(f"{name} / {base}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-
-
-if __name__ == "__main__":
-    main()
+    for case, begin, count in (("with the cache", cached, 20), ("without a cache", reread, 2)):
+        early, late = list[float](), list[float]()
+        for _ in range(rounds):
+            ways = {way: lambda step=step: seconds(step) for way, step in begin().items()}
+            times = in_turn(ways, count)
+            early.append(median_of("", "", times["early"], "s").value)
+            late.append(median_of("", "", times["late"], "s").value)
+        yield median_of(case, f"after {EARLY} tokens", [1_000 * each for each in early], "ms")
+        yield ratio_of(case, f"after {LATE:,} tokens", late, early, "times as long")

@@ -1,23 +1,11 @@
 """`zoo serve` under load: many clients, what batching brings, hostile requests, and what they leave behind.
 
-    ZOO_DATA=FOLDER python benchmarks/serving.py [load batching hostile images]
-
 The server is a process of its own; the clients are one process that writes requests made beforehand on open
-sockets, and says how much time of a core it takes. Images are CIFAR-10's test images as PNG, or drawn ones.
-
-- load: 64 clients, 10,000 requests of one image; each answer is compared with that of `model.predict`.
-- batching: images a second of the model in batches of 1 and 64, and of the server with 1 and 64 clients, in
-  turn; what 64 clients gain, as a share of what the model gains.
-- hostile: 10,000 malformed or hostile requests, from 16 clients; their statuses, the server's memory after a
-  thousand and after all, and files that were not there before.
-- images: images of 16 MB whose headers or pixels cost far more than they weigh, one after the other, and
-  2,000 damaged images of nine formats; how long `/healthz` took at most, asked all the while by another
-  process, the statuses, and the files that the server opened outside its folder and those of Python.
+sockets. Images are CIFAR-10's test images as PNG, or drawn ones.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import io
@@ -25,27 +13,26 @@ import json
 import os
 import random
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 import zoo
+from benchmarks.measuring import benchmark, in_turn, median_of, ratio_of
+from benchmarks.rows import Row
 from tests.nightly.reliability.images import BODIES, HEADERS, mutated
 from zoo.errors import ZooError
 from zoo.models.torch_threads import default_threads
 
 NAME, TEXT = "cifar10-resnet20", "nietzsche-rnn"
-CLIENTS, REQUESTS, HOSTILE = 64, 10_000, 10_000
-MUTATED = 2_000
-TURNS = 3
+CLIENTS = 64
 BOUNDARY = b"0123456789"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -233,71 +220,17 @@ async def ask_all(
     return answers, seconds
 
 
-def timed(
-    port: int, asked: Sequence[bytes], clients: int
-) -> tuple[float, list[tuple[int, bytes]], list[float]]:
-    """Return requests a second, answers, and the seconds of each."""
+def rate(port: int, asked: Sequence[bytes], clients: int) -> float:
+    """Return how many requests are answered a second."""
     began = time.perf_counter()
-    answers, seconds = asyncio.run(ask_all(port, asked, clients))
-    return len(asked) / (time.perf_counter() - began), answers, seconds
+    asyncio.run(ask_all(port, asked, clients))
+    return len(asked) / (time.perf_counter() - began)
 
 
-def load(folder: Path) -> None:
-    """Compare answers under load with those of the model."""
-    files = pngs(REQUESTS)
-    rows = zoo.load(NAME, progress=False).predict(files, progress=False)
-    with serving(folder, NAME) as (port, _):
-        asked = [upload("/predict", input=file) for file in files]
-        timed(port, asked[:200], CLIENTS)
-        before = time.process_time()
-        rate, answers, seconds = timed(port, asked, CLIENTS)
-        own = time.process_time() - before
-    wrong = sum(status != 200 for status, _ in answers)
-    other = largest = 0
-    for (_, body), row in zip(answers, rows, strict=True):
-        (served,) = json.loads(body)[0]["predictions"]
-        (ours,) = row["predictions"]
-        other += served["class"] != ours["class"]
-        largest = max(largest, abs(served["probability"] - ours["probability"]))
-    milliseconds = sorted(1_000 * value for value in seconds)
-    p50, p99 = statistics.median(milliseconds), milliseconds[int(0.99 * len(milliseconds))]
-    print(
-        f"{len(asked):,} requests of {CLIENTS} clients: {rate:,.0f}/s, {wrong} not answered,",
-        f"{other} other classes,",
-    )
-    print(f"    probabilities differ by at most {largest:.1e}; p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-    print(f"    the clients took {1_000 * own / len(asked):.2f} ms of a core for each request")
-
-
-def batching(folder: Path) -> None:
-    """Compare what many clients gain with what a batch gains."""
-    import torch
-
-    torch.set_num_threads(default_threads())
-    files, model = pngs(2_048), zoo.load(NAME, progress=False)
-    asked = [upload("/predict", input=file) for file in files]
-    rates: dict[str, list[float]] = {"model, 1": [], "model, 64": [], "server, 1": [], "server, 64": []}
-
-    def predict(size: int, count: int) -> float:
-        began = time.perf_counter()
-        for start in range(0, count, size):
-            list(model.predict(files[start : start + size], progress=False))
-        return count / (time.perf_counter() - began)
-
-    with serving(folder, NAME) as (port, _):
-        predict(64, 512)
-        timed(port, asked[:512], CLIENTS)
-        for _ in range(TURNS):
-            rates["model, 1"].append(predict(1, 512))
-            rates["server, 1"].append(timed(port, asked[:512], 1)[0])
-            rates["model, 64"].append(predict(64, 2_048))
-            rates["server, 64"].append(timed(port, asked, CLIENTS)[0])
-    best = {name: max(values) for name, values in rates.items()}
-    print(", ".join(f"{name}: {rate:,.0f}/s" for name, rate in best.items()))
-    by_model, by_server = best["model, 64"] / best["model, 1"], best["server, 64"] / best["server, 1"]
-    share = best["server, 64"] / best["model, 64"]
-    print(f"a batch of 64 gains {by_model:.2f} x, 64 clients {by_server:.2f} x: {by_server / by_model:.0%}")
-    print(f"    64 clients have {share:.0%} of the model's rate in batches of 64")
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """Return the memory of a process in MiB: resident now, or `VmHWM` for the most until now."""
+    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if kind in line)
+    return int(line.split()[1]) / 1024
 
 
 def hostile_requests(count: int) -> Iterator[bytes]:
@@ -397,71 +330,106 @@ def hostile_requests(count: int) -> Iterator[bytes]:
         yield made[number % len(made)]()
 
 
-def hostile(folder: Path) -> None:
-    """Count the answers to hostile requests, and look at what they leave."""
-    with serving(folder, NAME, TEXT) as (port, process):
-        before = set(folder.rglob("*"))
-        asked = list(hostile_requests(HOSTILE))
-        answers, seconds = list[tuple[int, bytes]](), list[float]()
-        resident = list[float]()
-        for start in range(0, len(asked), 1_000):
-            more, took = asyncio.run(ask_all(port, asked[start : start + 1_000], 16))
-            answers += more
-            seconds += took
-            resident.append(memory(process))
+@benchmark(minutes=2)
+def serving_load(*, requests: int = 10_000) -> Iterator[Row]:
+    """Results, throughput and latency of `zoo serve` with 64 clients, compared with `zoo predict`."""
+    files = pngs(requests)
+    rows = zoo.load(NAME, progress=False).predict(files, progress=False)
+    asked = [upload("/predict", input=file) for file in files]
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), NAME) as (port, _):
+        rate(port, asked[:200], CLIENTS)
+        began = time.perf_counter()
+        answers, seconds = asyncio.run(ask_all(port, asked, CLIENTS))
+        taken = time.perf_counter() - began
+    other, largest = 0, 0.0
+    for (_, body), row in zip(answers, rows, strict=True):
+        (served,), (ours,) = json.loads(body)[0]["predictions"], row["predictions"]
+        other += served["class"] != ours["class"]
+        largest = max(largest, abs(served["probability"] - ours["probability"]))
+    case = f"{CLIENTS} clients"
+    yield Row(case, "not answered", sum(status != 200 for status, _ in answers), "wrong", requests)
+    yield Row(case, "other classes", other, "wrong", requests)
+    yield Row(case, "largest difference of a probability", largest, "difference", requests)
+    yield Row(case, "rate", requests / taken, "requests/s", requests)
+    milliseconds = sorted(1_000 * value for value in seconds)
+    yield median_of(case, "median latency", milliseconds, "ms")
+    yield Row(case, "99th percentile", milliseconds[int(0.99 * requests)], "ms", requests)
+
+
+@benchmark(minutes=3)
+def serving_batches(*, rounds: int = 3) -> Iterator[Row]:
+    """Throughput of `zoo serve` with 64 clients relative to one, and of the model in batches."""
+    import torch
+
+    torch.set_num_threads(default_threads())
+    files, model = pngs(2_048), zoo.load(NAME, progress=False)
+    asked = [upload("/predict", input=file) for file in files]
+
+    def predict(size: int, count: int) -> float:
+        began = time.perf_counter()
+        for start in range(0, count, size):
+            list(model.predict(files[start : start + size], progress=False))
+        return count / (time.perf_counter() - began)
+
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), NAME) as (port, _):
+        ways = {
+            "model, 1": lambda: predict(1, 512),
+            "server, 1": lambda: rate(port, asked[:512], 1),
+            "model, 64": lambda: predict(64, 2_048),
+            "server, 64": lambda: rate(port, asked, CLIENTS),
+        }
+        rates = in_turn(ways, rounds)
+    for case in ("model", "server"):
+        yield median_of(case, "rate of 64", rates[f"{case}, 64"], "images/s")
+        yield ratio_of(case, "64 beside 1", rates[f"{case}, 64"], rates[f"{case}, 1"], "times as fast")
+
+
+@benchmark(minutes=3)
+def serving_hostile(*, requests: int = 10_000) -> Iterator[Row]:
+    """Statuses, memory and files that 10,000 hostile or malformed requests leave in `zoo serve`."""
+    with tempfile.TemporaryDirectory() as name, serving(Path(name), NAME, TEXT) as (port, process):
+        before, asked = set(Path(name).rglob("*")), list(hostile_requests(requests))
+        statuses, first = Counter[int](), 0.0
+        for start in range(0, requests, 1_000):
+            answers, _ = asyncio.run(ask_all(port, asked[start : start + 1_000], 16))
+            statuses.update(status for status, _ in answers)
+            first = first or memory(process)
+        resident = memory(process)
         status, _ = asyncio.run(Client(port).ask(request("/healthz", b"", "", method="GET")))
-        left = set(folder.rglob("*")) - before
-    statuses = Counter(status for status, _ in answers)
-    print(
-        f"{len(asked):,} hostile requests: {dict(sorted(statuses.items()))}, the longest {max(seconds):.1f} s"
-    )
-    print(f"    resident after each 1,000: {', '.join(f'{value:.0f}' for value in resident)} MiB")
-    print(f"    files left: {len(left)}; afterwards /healthz answers {status}")
+        left = set(Path(name).rglob("*")) - before
+    assert status == 200, "the server does not answer any more"
+    case = f"{requests:,} requests"
+    yield Row(case, "5xx responses", sum(n for code, n in statuses.items() if code >= 500), "wrong", requests)
+    yield Row(case, "files left", len(left), "wrong", requests)
+    yield Row(case, "memory after the first thousand", first, "MiB")
+    yield Row(case, "memory at the end", resident, "MiB")
 
 
-def images(folder: Path) -> None:
-    """Poll a server to which images are sent that cost more than they weigh, and damaged ones."""
-    made = HEADERS | BODIES
-    trace = folder / "opened"
-    with serving(folder, NAME, trace=trace) as (port, process):
-        ready = request("/healthz", b"", "", method="GET")
-        asyncio.run(Client(port).ask(ready))
-        asyncio.run(Client(port).ask(upload("/predict", input=encoded(Image.new("RGB", (9, 9))))))
-        trace.write_text("")
-        each = dict[str, float]()
-        statuses = Counter[int]()
-        for name, make in made.items():
-            asked = upload("/predict", input=make(16_000_000))
+@benchmark(minutes=4)
+def serving_images(*, damaged: int = 2_000) -> Iterator[Row]:
+    """Longest `/healthz` of `zoo serve` beside images that are slow to parse, and damaged images."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, trace = Path(name), Path(name, "opened")
+        with serving(folder, NAME, trace=trace) as (port, process):
+            asyncio.run(Client(port).ask(HEALTH))
+            small = encoded(Image.new("RGB", (9, 9)))
+            asyncio.run(Client(port).ask(upload("/predict", input=small)))
+            trace.write_text("")
+            slowest, errors = 0.0, 0
+            for make in (HEADERS | BODIES).values():
+                asked = upload("/predict", input=make(16_000_000))
+                with polling(port) as longest:
+                    errors += asyncio.run(Client(port).ask(asked))[0] >= 500
+                slowest = max(slowest, longest[0])
+            asked = [upload("/predict", input=content) for _, content in mutated(damaged)]
             with polling(port) as longest:
-                statuses[asyncio.run(Client(port).ask(asked))[0]] += 1
-            each[name] = longest[0]
-        damaged = [upload("/predict", input=content) for _, content in mutated(MUTATED)]
-        with polling(port) as longest:
-            answers, _ = asyncio.run(ask_all(port, damaged, 16))
-        peak = memory(process)
-    own = (str(folder), sys.prefix, sys.base_prefix, str(Path(zoo.__file__).parents[1]))
-    outside = {name for name in trace.read_text().splitlines() if not name.startswith(own)}
-    worst = max(each, key=lambda name: each[name])
-    print(f"{len(made)} images of 16 MB: {dict(statuses)}, /healthz at most {each[worst]:.2f} s ({worst})")
-    counts = dict(Counter(status for status, _ in answers))
-    print(f"{MUTATED:,} damaged images: {counts}, /healthz at most {longest[0]:.2f} s")
-    print(f"    resident at the end: {peak:.0f} MiB; files opened outside: {sorted(outside) or 'none'}")
-
-
-def memory(process: int, kind: str = "VmRSS") -> float:
-    """Return the memory of a process in MiB: resident now, or `VmHWM` for the most until now."""
-    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if kind in line)
-    return int(line.split()[1]) / 1024
-
-
-def run(measures: Mapping[str, Callable[[Path], None]]) -> None:
-    """Call the functions that the arguments name, or all of them, each with a temporary folder."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=[], choices=[*measures, []])
-    for name in parser.parse_args().what or measures:
-        with tempfile.TemporaryDirectory() as folder:
-            measures[name](Path(folder))
-
-
-if __name__ == "__main__":
-    run({"load": load, "batching": batching, "hostile": hostile, "images": images})
+                answers, _ = asyncio.run(ask_all(port, asked, 16))
+            peak = memory(process)
+        own = (name, sys.prefix, sys.base_prefix, str(Path(zoo.__file__).parents[1]))
+        outside = {file for file in trace.read_text().splitlines() if not file.startswith(own)}
+    errors += sum(status >= 500 for status, _ in answers)
+    yield Row("images of 16 MB", "longest /healthz", slowest, "s", len(HEADERS | BODIES))
+    yield Row("damaged images", "longest /healthz", longest[0], "s", damaged)
+    yield Row("both", "5xx responses", errors, "wrong", damaged + len(HEADERS | BODIES))
+    yield Row("both", "files opened outside", len(outside), "wrong")
+    yield Row("both", "memory at the end", peak, "MiB")

@@ -43,7 +43,7 @@ SMALLER = {
     r"--indices 0-999?": "--indices 0-9",
     r"(dynamic-evaluation nietzsche-gru|gradient-through-time nietzsche-\w+)": r"\1 opening.txt",
     r"(filters|confusion) (cifar10-[\w-]+)": r"\1 \2 --indices 0-99",
-    r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
+    r"python -m benchmarks (\w+).*": rf"PYTHONPATH={ROOT} python -m benchmarks \1 --help",
     r"bash \.ci/tools": "true",
     r"python -m (sitegen\.\w+|http\.server) .*": rf"PYTHONPATH={ROOT} python -m \1 --help",
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),

@@ -1,26 +1,146 @@
-"""The commands behind the figures of the docs still start."""
+"""The commands behind the figures of the docs exist, and the pages show what their rows give."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+from benchmarks import measuring, pages, rows
+from benchmarks.declared import declared
+from benchmarks.rows import Origin, Result, Row, compare, latest, read
+
+ROOT = Path(__file__).parents[2]
+ORIGIN = Origin("listing", "python -m benchmarks listing", "0123456789ab", "2026-12-01", "two cores")
+ELSEWHERE = Origin("listing", "python -m benchmarks listing", "0123456789ab", "2026-12-01", "four cores")
 
 
 @pytest.mark.slow
-def test_each_benchmark_is_a_program_that_starts() -> None:
-    names = sorted(path.stem for path in FOLDER.glob("*.py"))
-    code = "import importlib, sys\nfor name in sys.argv[1:]: print(name); importlib.import_module(name)"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *names],
-        cwd=FOLDER,
-        env={"PYTHONPATH": f"{FOLDER}:{FOLDER.parent}", "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_each_benchmark_has_options() -> None:
+    code = (
+        "from benchmarks.declared import declared\nfor one in declared().values(): print(one.parser().prog)"
     )
-    assert (done.returncode, done.stdout.split()) == (0, names), done.stderr
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[3::4]) == (0, [*declared()]), done.stderr
+
+
+def test_the_list_imports_no_torch() -> None:
+    code = "import sys\nfrom benchmarks.__main__ import main\nmain()\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {name} " in done.stdout for name in declared())
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "nope"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "unknown benchmark 'nope'; `python -m benchmarks` lists them\n"
+
+
+def test_each_benchmark_says_in_a_sentence_what_it_measures() -> None:
+    assert all(one.summary.endswith(".") for one in declared().values())
+
+
+def test_the_docs_name_benchmarks_that_exist() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in pages.PAGES)
+    named = {*re.findall(r"python\s-m\sbenchmarks\s(\w+)", text)}
+    assert len(named) > 20
+    assert named <= {*declared()}
+
+
+def test_pages_show_what_the_rows_give() -> None:
+    rows_ = latest(read())
+    stale = [page.name for page in pages.PAGES if pages.render(text := page.read_text(), rows_) != text]
+    assert not stale, "run `python -m benchmarks --tables`"
+
+
+def test_each_table_is_on_a_page() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in pages.PAGES)
+    assert {*re.findall(r"<!-- benchmark: ([^;]+?) -->", text)} == {*pages.TABLES}
+
+
+def test_rows_belong_to_a_benchmark_and_name_a_commit() -> None:
+    found = read()
+    assert {each.origin.benchmark for each in found} <= {*declared()}
+    assert all(re.fullmatch(r"[0-9a-f]{8,12}\+?", each.origin.commit) for each in found)
+
+
+def test_a_figure_and_a_table_are_written_from_the_last_rows() -> None:
+    old, new = (Result(Row("zoo list", "ratio", value, "times as long"), ORIGIN) for value in (2.0, 3.14159))
+    text = "It takes <!-- benchmark: listing; zoo list; ratio; .2f -->1.00<!-- end --> times as long."
+    assert pages.render(text, latest([old, new])) == text.replace("1.00", "3.14")
+    with pytest.raises(KeyError):
+        pages.render(text.replace("zoo list", "zoo show"), latest([old, new]))
+
+
+def compared(row: Row, *before: Result) -> str:
+    return compare(row, ORIGIN, before).verdict
+
+
+def test_a_row_is_worse_if_its_interval_lies_on_the_wrong_side() -> None:
+    before = Result(Row("", "time", 2.0, "s", 9, 1.9, 2.1), ORIGIN)
+    assert compared(Row("", "time", 2.3, "s", 9, 2.2, 2.4), before) == "worse"
+    assert compared(Row("", "time", 2.3, "s", 9, 2.05, 2.4), before) == ""
+    assert compared(Row("", "time", 1.7, "s", 9, 1.6, 1.8), before) == "better"
+    rate = Result(Row("", "rate", 100.0, "images/s"), ORIGIN)
+    assert compared(Row("", "rate", 90.0, "images/s"), rate) == "worse"
+    share = Result(Row("", "share", 100.0, "%"), ORIGIN)
+    assert compared(Row("", "share", 90.0, "%"), share) == "changed"
+    assert compared(Row("", "another", 90.0, "%"), share) == ""
+
+
+def test_times_of_another_machine_are_not_judged_but_ratios_are() -> None:
+    time, ratio = (Row("", "figure", 2.0, unit) for unit in ("s", "times as long"))
+    assert compared(Row("", "figure", 3.0, "s"), Result(time, ELSEWHERE)) == ""
+    assert compared(Row("", "figure", 3.0, "times as long"), Result(ratio, ELSEWHERE)) == "worse"
+    here = Result(Row("", "figure", 4.0, "s"), ORIGIN)
+    assert compared(Row("", "figure", 3.0, "s"), here, Result(time, ELSEWHERE)) == "better"
+
+
+def test_rows_are_appended_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    first, second = Row("a", "loss", 1.23456789, "nats"), Row("b", "parameters", 1_972_792)
+    rows.append([first], ORIGIN, file)
+    rows.append([second], ELSEWHERE, file)
+    assert read(file) == [Result(first, ORIGIN), Result(second, ELSEWHERE)]
+    assert (first.value, second.value) == (1.23457, 1_972_792)
+
+
+def test_a_row_tells_nothing_of_the_host() -> None:
+    machine = Origin.now("listing", "python -m benchmarks listing").machine
+    assert "cores" in machine
+    assert "torch" in machine
+    assert str(ROOT) not in machine
+
+
+def test_the_interval_of_a_median_leaves_out_extremes_of_many_values() -> None:
+    few = measuring.median_of("", "", [3.0, 1.0, 2.0], "s")
+    many = measuring.median_of("", "", [float(number) for number in range(1, 41)], "s")
+    assert (few.value, few.low, few.high) == (2.0, 1.0, 3.0)
+    assert (many.value, many.low, many.high) == (20.5, 14.0, 27.0)  # the 14th and 27th of 40, as in tables
+
+
+def test_a_child_is_measured_by_itself_not_with_its_parent() -> None:
+    kept = bytearray(300_000_000)  # resident in this process
+    done = measuring.child(measuring.python("print('done')"))
+    assert (done.out, done.code) == ("done\n", 0)
+    assert 0 < done.mebibytes < len(kept) / 2**20
+    with pytest.raises(SystemExit, match="ended with 3"):
+        measuring.child([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_ways_take_turns_and_each_round_has_one_of_each() -> None:
+    called: list[str] = []
+
+    def way(name: str) -> float:
+        called.append(name)
+        return float(len(called))
+
+    found = measuring.in_turn({name: lambda name=name: way(name) for name in "ab"}, 2)
+    assert called == ["a", "b", "b", "a", "a", "b"]
+    assert found == {"a": [4.0, 5.0], "b": [3.0, 6.0]}

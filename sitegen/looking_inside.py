@@ -1,20 +1,19 @@
-"""Make the images and tables of docs/explanation/looking-inside.md.
+"""Make the images of docs/explanation/looking-inside.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/images.py [--out docs/images]
+    OMP_NUM_THREADS=1 python -m sitegen.looking_inside [--out docs/images]
 
-It takes about four minutes and requires CIFAR-10 in $ZOO_DATA or the cache. The figures of the table depend
-on the number of threads.
+It takes about four minutes and requires CIFAR-10 in $ZOO_DATA or the cache.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 
 import zoo
+from benchmarks.looking_inside import batchnorm_trainings
 from zoo.analysis.render import SMALLEST, grid, resized
 from zoo.analysis.sheets import png
 
@@ -23,13 +22,11 @@ HORSE = 17
 """The index of a horse among the test images of CIFAR-10."""
 AIRLINER = 3
 """The index of a book about airliners, which the training images have, too."""
-RATES = (0.1, 0.3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Make the images and tables of docs/explanation/looking-inside.md."
-    )
+    """Write the images."""
+    parser = argparse.ArgumentParser(description="Make the images of docs/explanation/looking-inside.md.")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
@@ -72,33 +69,16 @@ def neighbors(out: Path) -> None:
 
 
 def activations(out: Path) -> None:
-    """Train one network with and without BatchNorm, at two learning rates; print the table."""
-    print(
-        "| normalization | learning rate | validation accuracy | dead units, worst layer |\n|---|---|---|---|"
-    )
-    fields = {"epochs": 2, "schedule": "constant", "batch_size": 64, "augment": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for lr in RATES:
-            for norm in ("none", "batchnorm"):
-                run = zoo.train(
-                    "convnet-bn",
-                    "cifar10",
-                    model={"norm": norm},
-                    data={"val_size": 45_000},
-                    run=Path(folder) / f"lr-{lr}" / f"norm-{norm}",
-                    device="cpu",
-                    lr=lr,
-                    **fields,
-                )
-                findings = run.model.analyze("activations", split="test", indices=range(500))
-                accuracy, dead = run.result.metrics["val"]["accuracy"], findings.scores["most_dead"]
-                print(f"| `{norm}` | {lr} | {accuracy:.1%} | {dead:.0%} |", flush=True)
-                if lr == max(RATES):
-                    draw = findings.analysis.figures["activations.png"]
-                    (out / f"activations-norm-{norm}.png").write_bytes(draw())
+    """Draw the activations of a network with and without BatchNorm, trained at the larger learning rate."""
+    names = {"none | 0.3": "none", "BatchNorm | 0.3": "batchnorm"}
+    for case, _, findings in batchnorm_trainings():
+        if case in names:
+            draw = findings.analysis.figures["activations.png"]
+            (out / f"activations-norm-{names[case]}.png").write_bytes(draw())
 
 
 def keep(path: Path, image: Image.Image) -> None:
+    """Write an image."""
     path.write_bytes(png(image))
 
 

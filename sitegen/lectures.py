@@ -1,6 +1,6 @@
 """Draw the figures of docs/explanation/char-rnn.md and docs/explanation/convnets.md.
 
-    OMP_NUM_THREADS=1 python benchmarks/lectures.py [NAME ...] [--out docs/images/lectures]
+    OMP_NUM_THREADS=1 python -m sitegen.lectures [NAME ...] [--out docs/images/lectures]
 
 Names are those of the functions below, such as `batching`; by default, all figures are drawn. Those of
 published models require their data in $ZOO_DATA or the cache, and take about two minutes.
@@ -25,12 +25,15 @@ from zoo.interfaces import Subject
 from zoo.models.hooks import untouched, watching
 from zoo_analyzers.gradient_through_time import GradientThroughTime
 
+__all__ = ["FIGURES"]
+
 LIGHT = {style.BLUE: "#d6e8f4", style.ORANGE: "#fae3d6", style.GREEN: "#d5efe6", style.MUTED: "#eef0f3"}
 HORSE = 17
 """The index of a horse among the test images of CIFAR-10."""
 
 
 def main() -> None:
+    """Draw the figures that the command line names."""
     parser = argparse.ArgumentParser(description="Draw the figures of the two lessons' pages.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"Figures to draw: {', '.join(FIGURES)}.")
     parser.add_argument("--out", type=Path, default=Path("docs/images/lectures"))
@@ -102,6 +105,7 @@ def note(
     size: float = style.TEXT,
     color: str = style.MUTED,
 ) -> None:
+    """Write a text."""
     axes.text(x, y, text, ha=ha, va="center", color=color, fontsize=size)
 
 

@@ -1,6 +1,6 @@
 """Use each of the published weights for its page in the gallery, and draw what each reaches.
 
-    python benchmarks/uses.py [cifar10-resnet20 ...]
+    python -m sitegen.uses [cifar10-resnet20 ...]
 
 It requires the real data in $ZOO_DATA or the cache.
 """
@@ -28,6 +28,7 @@ ROWS = 4
 
 
 def main() -> None:
+    """Use the weights that the command line names."""
     parser = argparse.ArgumentParser(description="Use published weights for the page of them.")
     parser.add_argument("names", nargs="*", help="Use only these.")
     names = parser.parse_args().names
