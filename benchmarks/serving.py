@@ -27,14 +27,12 @@ from PIL import Image
 import zoo
 from benchmarks.measuring import benchmark, in_turn, median_of, ratio_of
 from benchmarks.rows import Row
-from tests.nightly.reliability.images import BODIES, HEADERS, mutated
 from zoo.errors import ZooError
 from zoo.models.torch_threads import default_threads
 
 NAME, TEXT = "cifar10-resnet20", "nietzsche-rnn"
 CLIENTS = 64
 BOUNDARY = b"0123456789"
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def pngs(count: int) -> list[bytes]:
@@ -53,71 +51,12 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-# Runs `zoo` and writes down which files it opens
-TRACED = """
-import sys
-log = open(sys.argv.pop(1), "a", buffering=1)
-def opened(event, arguments):
-    if event == "open" and isinstance(arguments[0], str):
-        log.write(arguments[0] + "\\n")
-sys.addaudithook(opened)
-from zoo.cli import run
-sys.exit(run(sys.argv[1:]))
-"""
-# Sends a request again and again until its input ends, and prints the longest that it took to be answered in
-# seconds, and how often it was refused, so that it had to be sent once more
-POLLER = """
-import pathlib, socket, sys, threading, time
-over, longest, refused = threading.Event(), 0.0, 0
-threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-request = pathlib.Path(sys.argv[2]).read_bytes()
-while not over.wait(0.01):
-    began, status = time.perf_counter(), b""
-    while status != b"200" and time.perf_counter() < began + 100:
-        with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=300) as client:
-            client.sendall(request)
-            status = client.makefile("rb").readline().split()[1]
-        refused += status != b"200"
-    longest = max(longest, time.perf_counter() - began)
-print(longest, refused)
-"""
-
-
 @contextlib.contextmanager
-def beside(code: str, *words: object) -> Iterator[list[str]]:
-    """Run a program in another process; the list then has the words that it printed."""
-    found = list[str]()
-    command = [sys.executable, "-c", code, *map(str, words)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield found
-        found.extend(process.communicate("")[0].split())
-
-
-@contextlib.contextmanager
-def polling(port: int, asked: bytes = HEALTH) -> Iterator[list[float]]:
-    """Send a request from another process; the list then has the seconds it took at most, and refusals."""
-    found = list[float]()
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(asked)
-        with beside(POLLER, port, file.name) as printed:
-            yield found
-        found += map(float, printed)
-
-
-@contextlib.contextmanager
-def serving(
-    folder: Path, *words: str, trace: Path | None = None, files: int = 0
-) -> Iterator[tuple[int, int]]:
-    """Lend the port and the process number of a server, whose current and temporary folder is `folder`.
-
-    It may have `files` files open, if that is not 0.
-    """
+def serving(folder: Path, *words: str) -> Iterator[tuple[int, int]]:
+    """Lend the port and the process number of a server, whose current and temporary folder is `folder`."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    python = ["-m", "zoo"] if trace is None else ["-c", TRACED, str(trace)]
-    command = [sys.executable, *python, "serve", *words, "--port", str(port), "--quiet"]
-    if files:
-        command = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh", *command]
+    command = [sys.executable, "-m", "zoo", "serve", *words, "--port", str(port), "--quiet"]
     environ = {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
         try:
@@ -227,10 +166,10 @@ def rate(port: int, asked: Sequence[bytes], clients: int) -> float:
     return len(asked) / (time.perf_counter() - began)
 
 
-def memory(process: int, kind: str = "VmRSS") -> float:
-    """Return the memory of a process in MiB: resident now, or `VmHWM` for the most until now."""
-    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if kind in line)
-    return int(line.split()[1]) / 1024
+def memory(process: int) -> float:
+    """Return the resident memory of a process in MiB."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def hostile_requests(count: int) -> Iterator[bytes]:
@@ -403,33 +342,3 @@ def serving_hostile(*, requests: int = 10_000) -> Iterator[Row]:
     yield Row(case, "files left", len(left), "wrong", requests)
     yield Row(case, "memory after the first thousand", first, "MiB")
     yield Row(case, "memory at the end", resident, "MiB")
-
-
-@benchmark(minutes=4)
-def serving_images(*, damaged: int = 2_000) -> Iterator[Row]:
-    """Longest `/healthz` of `zoo serve` beside images that are slow to parse, and damaged images."""
-    with tempfile.TemporaryDirectory() as name:
-        folder, trace = Path(name), Path(name, "opened")
-        with serving(folder, NAME, trace=trace) as (port, process):
-            asyncio.run(Client(port).ask(HEALTH))
-            small = encoded(Image.new("RGB", (9, 9)))
-            asyncio.run(Client(port).ask(upload("/predict", input=small)))
-            trace.write_text("")
-            slowest, errors = 0.0, 0
-            for make in (HEADERS | BODIES).values():
-                asked = upload("/predict", input=make(16_000_000))
-                with polling(port) as longest:
-                    errors += asyncio.run(Client(port).ask(asked))[0] >= 500
-                slowest = max(slowest, longest[0])
-            asked = [upload("/predict", input=content) for _, content in mutated(damaged)]
-            with polling(port) as longest:
-                answers, _ = asyncio.run(ask_all(port, asked, 16))
-            peak = memory(process)
-        own = (name, sys.prefix, sys.base_prefix, str(Path(zoo.__file__).parents[1]))
-        outside = {file for file in trace.read_text().splitlines() if not file.startswith(own)}
-    errors += sum(status >= 500 for status, _ in answers)
-    yield Row("images of 16 MB", "longest /healthz", slowest, "s", len(HEADERS | BODIES))
-    yield Row("damaged images", "longest /healthz", longest[0], "s", damaged)
-    yield Row("both", "5xx responses", errors, "wrong", damaged + len(HEADERS | BODIES))
-    yield Row("both", "files opened outside", len(outside), "wrong")
-    yield Row("both", "memory at the end", peak, "MiB")

@@ -94,16 +94,16 @@ class Contest:
         """Train as `zoo train` does."""
         identity = RunIdentity(recipe=Recipe(architecture=self.entry.name, dataset=self.dataset))
         with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
-            fit(self._build(), self.task, self.data, self.config, host=Host(store=store), device=self.device)
+            fit(self.build(), self.task, self.data, self.config, host=Host(store=store), device=self.device)
 
     def bare(self) -> None:
         """Train with as little code as possible."""
-        model = self._build().to(self.device)
+        model = self.build().to(self.device)
         (_bare_text if self.text else _bare_images)(model, self.batches, self.config, self.device)
         if self.device != "cpu":
             torch.accelerator.synchronize()
 
-    def _build(self) -> nn.Module:
+    def build(self) -> nn.Module:
         arguments = model_arguments(self.entry, self.spec, self.data.dims, {})
         return build_model(self.entry, arguments, seed=0).train()
 

@@ -1,0 +1,78 @@
+"""Training speed beside fastai and Lightning, in turn, in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import lightning  # pyright: ignore[reportMissingImports]
+import torch
+from fastai.data.core import DataLoaders  # pyright: ignore[reportMissingImports]
+from fastai.learner import Learner  # pyright: ignore[reportMissingImports]
+from fastai.optimizer import OptimWrapper  # pyright: ignore[reportMissingImports]
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from benchmarks.measuring import benchmark, in_turn, ratio_of, seconds
+from benchmarks.rows import Row
+from benchmarks.training_speed import Contest
+from zoo import Registry
+from zoo.models.precision import autocast, resolve
+from zoo.training.optimizers import make_optimizer
+
+
+@benchmark(minutes=10, needs="CIFAR-10, fastai, Lightning")
+def frameworks(*, name: str = "resnet-lite", rounds: int = 7) -> Iterator[Row]:
+    """Training speed, relative to fastai and Lightning, which have their batches ready in memory.
+
+    All train the same network on as many batches with the same optimizer and precision; the others at a
+    constant rate. zoo also shuffles, augments and normalizes its data, and writes a checkpoint.
+    """
+    contest = Contest(name, Registry.discover(), device="cpu")
+    batches = DataLoader([(batch.inputs, batch.targets) for batch in contest.batches], batch_size=None)
+    ways = {
+        "zoo": contest.zoo,
+        "fastai": lambda: _with_fastai(_network(contest), contest, batches),
+        "Lightning": lambda: _with_lightning(_network(contest), contest, batches),
+    }
+    times = in_turn({way: lambda train=train: seconds(train) for way, train in ways.items()}, rounds)
+    for library in ("fastai", "Lightning"):
+        yield ratio_of(name, f"beside {library}", times[library], times["zoo"], "times as fast")
+
+
+def _network(contest: Contest) -> nn.Module:
+    """Return the network in the precision in which zoo trains it."""
+    model, precision = contest.build(), resolve(contest.config.precision, "cpu")
+    forward = model.forward
+
+    def cast(images: Tensor) -> Tensor:
+        with autocast(precision, "cpu"):
+            return forward(images).float()
+
+    model.forward = cast
+    return model
+
+
+def _with_fastai(model: nn.Module, contest: Contest, batches: Any) -> None:
+    wrapped = OptimWrapper(opt=make_optimizer(model, contest.config))
+    loss, loaders = F.cross_entropy, DataLoaders(batches, [])
+    learner = Learner(loaders, model, loss_func=loss, opt_func=lambda *_, **__: wrapped)
+    with contextlib.redirect_stdout(io.StringIO()):
+        learner.fit(1)
+
+
+def _with_lightning(model: nn.Module, contest: Contest, batches: Any) -> None:
+    class Module(lightning.LightningModule):
+        def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+            return F.cross_entropy(self.model(batch[0]), batch[1])
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return make_optimizer(model, contest.config)
+
+    module = Module()
+    module.model = model
+    quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    lightning.Trainer(max_epochs=1, accelerator="cpu", **dict.fromkeys(quiet, False)).fit(module, batches)
