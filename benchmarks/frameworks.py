@@ -32,7 +32,8 @@ def frameworks(*, name: str = "resnet-lite", rounds: int = 7) -> Iterator[Row]:
     constant rate. zoo also shuffles, augments and normalizes its data, and writes a checkpoint.
     """
     contest = Contest(name, Registry.discover(), device="cpu")
-    batches = DataLoader([(batch.inputs, batch.targets) for batch in contest.batches], batch_size=None)
+    pairs: Any = [(batch.inputs, batch.targets) for batch in contest.batches]
+    batches = DataLoader(pairs, batch_size=None)
     ways = {
         "zoo": contest.zoo,
         "fastai": lambda: _with_fastai(_network(contest), contest, batches),

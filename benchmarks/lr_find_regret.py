@@ -42,10 +42,7 @@ def lr_find_regret(*recipes: str, results: str = "") -> Iterator[Row]:
     for name in recipes or RECIPES:
         spec = registry.recipe(name)
         held = {"val_size": HELD_OUT[spec.dataset]} if spec.dataset in HELD_OUT else {}
-        options: dict[str, Any] = {"data": spec.data | held, "model": spec.model, **spec.train}
-        options |= {"epochs": min(EPOCHS, spec.train["epochs"])}
-        options |= {"from_weights": spec.from_weights} if spec.from_weights else {}
-        training = Training(spec.architecture, spec.dataset, options)
+        training = Training(name, None, {"data": held, "epochs": min(EPOCHS, spec.train["epochs"])})
 
         def score(lr: float, training: Training = training) -> tuple[float, str]:
             """Return the metric after training at a rate; -inf if it diverges."""

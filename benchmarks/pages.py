@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from benchmarks.rows import ROOT, Result, Row, latest, read
 
-__all__ = ["PAGES", "TABLES", "Column", "Table", "render", "write"]
+__all__ = ["PAGES", "TABLES", "Column", "Scaling", "Table", "render", "write"]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _MARKED = re.compile(r"(<!-- benchmark: (?P<what>[^\n]*?) -->)(?P<text>.*?)(<!-- end -->)", re.S)
@@ -72,6 +72,30 @@ class Table(NamedTuple):
         return column.how(row)
 
 
+class Scaling(NamedTuple):
+    """The layout of a table of one case: a line for each figure, a column for each number of processes."""
+
+    benchmark: str
+    case: str
+    heading: str
+    figures: tuple[tuple[str, str], ...]
+    counts: tuple[int, ...]
+
+    def lines(self, rows: Rows) -> Iterator[str]:
+        """Yield the lines of the table."""
+        yield f"| {' | '.join([self.heading, *map(str, self.counts)])} |"
+        yield "|---" * (1 + len(self.counts)) + "|"
+        for label, figure in self.figures:
+            found = [rows.get((self.benchmark, self.case, f"{figure}, {count}")) for count in self.counts]
+            # one process sends no messages
+            cells = [_short(each.row) if each and each.row.value else "" for each in found]
+            yield f"| {' | '.join([label, *cells])} |".replace("|  |", "| |")
+
+
+def _short(row: Row) -> str:
+    return f"{row.value:.0f}" if row.value >= 10 else f"{row.value:.2g}"
+
+
 def _verdict(row: Row) -> str:
     return {1: "holds", 0: "not shown", -1: "the opposite holds"}[int(row.value)]
 
@@ -87,9 +111,17 @@ def _claims(unit: str, value: str, difference: str) -> Table:
     return Table("lesson_claims", "claim", columns, unit)
 
 
+SCALED = (
+    ("computation, ms", "computation"),
+    ("messages, ms", "messages"),
+    ("speed relative to one process", "speed"),
+    ("data sent by each process per step, MB", "sent"),
+)
+LSTM = "2×512 LSTM, 3.3 M parameters, batches of 64 × 16 characters"
+WIDE = "resnet-lite-wide, 2.0 M parameters, batches of 128 images"
 PERCENT, LOSS = "{value:.1f}%", "{value:.4f}"
 FORWARD = "relative to the forward pass"
-TABLES = {
+TABLES: dict[str, Table | Scaling] = {
     "activations": Table(
         "activations",
         "normalization | learning rate",
@@ -152,6 +184,8 @@ TABLES = {
             Column("the same network, random weights", "random weights", PERCENT),
         ),
     ),
+    "processes, lstm": Scaling("processes", "lstm", LSTM, SCALED, (1, 2, 8, 64)),
+    "processes, resnet-lite-wide": Scaling("processes", "resnet-lite-wide", WIDE, SCALED, (1, 2, 8, 64)),
     "skip_connections": Table(
         "skip_connections",
         "residual layers",

@@ -100,11 +100,11 @@ def _measured(name: str, rounds: int, folder: Path) -> Iterator[Row]:
             sent = 2 * 4 * params * (count - 1) / count
             ring = (1 + SHORT) * empty * (count - 1)
             adding = sent * max(0.0, message - empty) / (4 * params) + ring
-            case = f"{name}, {count} processes, batch × {times}"
-            yield Row(case, "computation", 1_000 * one / count, "ms")
-            yield Row(case, "messages", 1_000 * adding, "ms")
-            yield Row(case, "beside one process", one / (one / count + adding), "times as fast")
-            yield Row(case, "sent", sent / 1e6, "MB")
+            case = name if times == 1 else f"{name}, batches {times} times as large"
+            yield Row(case, f"computation, {count}", 1_000 * one / count, "ms")
+            yield Row(case, f"messages, {count}", 1_000 * adding, "ms")
+            yield Row(case, f"speed, {count}", one / (one / count + adding), "times as fast")
+            yield Row(case, f"sent, {count}", sent / 1e6, "MB")
 
 
 def _saved(name: str, checkpoint: Path) -> Row:

@@ -26,17 +26,18 @@ __all__ = ["Remembered", "Training"]
 
 @dataclass(frozen=True)
 class Training:
-    """A network, its data, and its options."""
+    """A network and its data, or a recipe and None, and the options."""
 
     architecture: str
-    dataset: str
+    dataset: str | None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def but(self, **options: Any) -> Training:
         """Return the same training with other options; those of the model are added to it."""
-        model = self.options.get("model", {}) | options.pop("model", {})
+        if "model" in options:
+            options["model"] = self.options.get("model", {}) | options["model"]
         architecture = options.pop("architecture", self.architecture)
-        return Training(architecture, self.dataset, self.options | options | {"model": model})
+        return Training(architecture, self.dataset, self.options | options)
 
     def metrics(self, seed: int) -> dict[str, float]:
         """Train on one thread, and return the metrics on the validation split; none if training diverges."""
