@@ -159,8 +159,8 @@ def agreement(*, processes: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
             for who in [*ways][1:]:
                 first, *later = _differences(place, who, number)
                 label = "one more thread" if who == "threads" else f"{who} processes"
-                yield Row(toy, f"{label}, first step", first, "wrong")
-                yield Row(toy, f"{label}, later steps", max(later), "wrong", len(later))
+                yield Row(toy, f"{label}, first step", first, "difference")
+                yield Row(toy, f"{label}, later steps", max(later), "difference", len(later))
         still = {who: toys.rows(place / f"{who}-still" / "metrics.jsonl")[0]["val"] for who in ways}
         apart = sum(still[str(count)] != still["one"] for count in processes)
         yield Row("evaluations of images", "not bit-equal", apart, "wrong", len(processes))
