@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import zoo
 from benchmarks.measuring import benchmark, mean_of
@@ -99,8 +100,11 @@ class Drawn:
 
     def judged(self, run: zoo.Run, kind: str) -> dict[str, Any]:
         """Return metrics and intervals on the images held out."""
-        held = {"root": str(self.home / f"{kind}-held"), "val_share": 0.0, "test_share": 0.0}
-        return run.model.evaluate("train", dataset="folder", data=held, progress=False)
+        return run.model.evaluate("train", dataset="folder", data=self.held(kind), progress=False)
+
+    def held(self, kind: str) -> dict[str, Any]:
+        """Return the options of the images held out."""
+        return {"root": str(self.home / f"{kind}-held"), "val_share": 0.0, "test_share": 0.0}
 
     def over_seeds(self, architecture: str, kind: str, **options: Any) -> list[float]:
         """Return the accuracy of each seed, in percent."""
@@ -108,24 +112,44 @@ class Drawn:
         return [100 * self.judged(run, kind)["metrics"]["accuracy"] for run in runs]
 
     def linear(self, weights: str, kind: str) -> float:
-        """Return the accuracy of logistic regression on the features of weights, in percent."""
+        """Return the accuracy of logistic regression on the inputs of the last layer, in percent."""
         model = zoo.load(weights, progress=False)
-        (known, labels), (asked, truth) = (
-            _features(model, self.home / kind),
-            _features(model, self.home / f"{kind}-held"),
-        )
-        mean, std = known.mean(0), known.std(0) + 1e-6
-        fits = [
-            LogisticRegression(C=c, max_iter=500).fit((known - mean) / std, labels)
-            for c in (1e-2, 1e-1, 1, 10)
-        ]
-        return 100 * max(float(fit.score((asked - mean) / std, truth)) for fit in fits)
+        train = _inputs_of_head(model, {"root": str(self.home / kind)})
+        test = _inputs_of_head(model, self.held(kind))
+        return 100 * max(_logistic_regression(train, test, decay) for decay in (1e-4, 1e-3, 1e-2, 1e-1))
 
 
-def _features(model: zoo.Model, root: Path) -> tuple[np.ndarray, list[str]]:
-    """Return the features of the images in class folders, (N, F), and the names of the classes."""
-    files = sorted(root.rglob("*.png"))
-    return np.asarray(model.features(files, progress=False)), [file.parent.name for file in files]
+def _logistic_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: float) -> float:
+    """Return the accuracy on (features (N, F), labels (N,)) of a linear layer fitted to others."""
+    (x, y), (test_x, test_y) = train, test
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    torch.manual_seed(0)
+    layer = nn.Linear(x.shape[1], int(y.max()) + 1)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=500, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(layer((x - mean) / std), y) + decay * layer.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # pyright: ignore[reportArgumentType]
+    return float((layer((test_x - mean) / std).argmax(1) == test_y).float().mean())
+
+
+@torch.no_grad()
+def _inputs_of_head(model: zoo.Model, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return what the last layer reads for the training images of a folder, (N, F), and their labels."""
+    landmarks = zoo.Registry.discover().architecture(model.card.architecture).spec.landmarks
+    data = zoo.open_dataset("folder", size=model.card.arguments["image_size"], **options)
+    split = data.split("train")
+    items, seen = [split[number] for number in range(len(split))], list[torch.Tensor]()
+    mean, std = (torch.tensor(data.preprocess[name])[:, None, None] for name in ("mean", "std"))
+    head = model.module.get_submodule(landmarks["head"])
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.module((torch.stack([image for image, _ in items]) / 255 - mean) / std)
+    hook.remove()
+    return seen[0], torch.tensor([label for _, label in items])
 
 
 def draw_folder(root: Path, classes: Sequence[str], counts: Sequence[int], *, seed: int) -> None:
