@@ -39,7 +39,7 @@ reliability: $(READY) ## Run all reliability tests (about two hours), and write 
 	nice $(BIN)/python -m tests.nightly.reliability.full --out docs/explanation/reliability.md
 
 weights: $(READY) ## Retrain published weights, or continue: make weights NAMES="cifar10-resnet20".
-	$(BIN)/python -m sitegen.weights $(NAMES)
+	$(BIN)/python -m benchmarks.weights $(NAMES)
 
 lint: $(READY)
 	$(BIN)/ruff check

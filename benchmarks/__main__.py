@@ -14,8 +14,10 @@ tinyshakespeare.txt and cifar-10-batches-bin.
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,14 +41,18 @@ def main() -> int:
     if words == ["--tables"]:
         print("\n".join(f"{path}: {'written' if new else 'as the rows give'}" for path, new in pages.write()))
         return 0
-    if words[0] in known:
-        try:
+    try:
+        if words[0] in known:
             return run(known[words[0]], words[1:])
-        except ModuleNotFoundError as error:
-            print(f"missing {error.name}; install the extra `benchmarks` for the peers", file=sys.stderr)
-        except ZooError as error:
-            print(error, error.hint or "", sep="\n", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"missing {error.name}: `pip install 'zoo-registry[benchmarks,sweep]'`", file=sys.stderr)
         return 1
+    except ZooError as error:
+        print(*filter(None, (error, error.hint)), sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; no rows were written", file=sys.stderr)
+        return 130
     if words[0] == "--all" or words[0] in groups:
         names = [one.name for one in known.values() if words[0] in ("--all", one.group)]
         return run_each(names, words[1:])
@@ -55,14 +61,17 @@ def main() -> int:
 
 
 def listed(known: dict[str, Declared]) -> str:
-    """Return the list of benchmarks by group."""
+    """Return the list of benchmarks by group, as wide as the terminal."""
     lines: list[str] = []
+    width = shutil.get_terminal_size().columns
     for group in dict.fromkeys(one.group for one in known.values()):
         lines += ["", group]
         for one in known.values():
             if one.group == group:
-                needs = f" [{one.needs}]" if one.needs else ""
-                lines.append(f"  {one.name:20} {one.minutes:4g} min  {one.summary}{needs}")
+                text = f"  {one.name:20} {one.minutes:4g} min  {one.summary}"
+                text += f" [{one.needs}]" if one.needs else ""
+                lines += textwrap.wrap(text, width, subsequent_indent=33 * " ", break_on_hyphens=False)
+    lines += ["", "`python -m benchmarks NAME --help` explains a benchmark; a group's name runs all of it"]
     return "\n".join(lines[1:])
 
 
@@ -88,6 +97,8 @@ def run(one: Declared, words: Sequence[str]) -> int:
     if worse:
         print(f"worse beyond noise: {', '.join(worse)}")
     if only_compare:
+        if not any(compare(row, Origin.now(one.name, command), known).before for row in rows):
+            print(f"nothing to compare with: {out} has no rows of {one.name}")
         return int(bool(worse))
     append(rows, Origin.now(one.name, command), out)
     print(f"{len(rows)} rows appended to {out}; `python -m benchmarks --tables` writes the pages")
@@ -100,6 +111,8 @@ def run_each(names: Sequence[str], words: Sequence[str]) -> int:
     for name in names:
         print(f"\n{name}", flush=True)
         done = subprocess.run([sys.executable, "-m", "benchmarks", name, *words], check=False)
+        if done.returncode == 130:  # stopped by Ctrl-C
+            return 130
         failed += [name] if done.returncode else []
     print(f"\nfailed: {', '.join(failed)}" if failed else "\nall done")
     return int(bool(failed))

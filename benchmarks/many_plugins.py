@@ -95,6 +95,12 @@ import zoo
 for point in entry_points(group="zoo"):
     point.load()
 """
+KINDS = (
+    ("architecture", "classification"),
+    ("architecture", "language-modeling"),
+    ("dataset", "classification"),
+    ("analyzer", "classification"),
+)
 AS_JSON = """
 import json
 import rtoml
@@ -177,6 +183,41 @@ def catalog(*, rounds: int = 11, entries: int = 10_000) -> Iterator[Row]:
     case = f"{entries:,} recipes and weights"
     yield median_of(case, "CPU time added", toml, "s of CPU time")
     yield ratio_of(case, "beside JSON", toml, as_json, "times as long")
+
+
+@benchmark(minutes=4)
+def kit(*, rounds: int = 3) -> Iterator[Row]:
+    """Time of the contract kit on new plugins of each kind, relative to importing it; lines of the plugins.
+
+    A plugin is what `zoo new-plugin` writes; its lines are those of its modules, without blank ones.
+    """
+    ways = {"import": lambda: child(python("import torch\nimport zoo.testing")).seconds}
+    with tempfile.TemporaryDirectory() as name:
+        for kind, task in KINDS:
+            place, case = _new_plugin(Path(name), kind, task), f"{kind}, {task}"
+            ways[case] = lambda place=place: _check(place)
+            lines = [text for file in place.glob("zoo_*/*.py") for text in file.read_text().split("\n")]
+            yield Row(case, "lines", sum(bool(line.strip()) for line in lines))
+        times = in_turn(ways, rounds)
+    for case in [*ways][1:]:
+        yield median_of(case, "time", times[case], "s")
+        yield ratio_of(case, "beside the import", times[case], times["import"], "times as long")
+
+
+def _new_plugin(home: Path, kind: str, task: str) -> Path:
+    """Create a plugin, and return the folder where it lies as if it were installed."""
+    name = f"{kind}-{'text' if task == 'language-modeling' else 'images'}"
+    child([ZOO, "new-plugin", name, "--kind", kind, "--task", task, "--out", home])
+    place = (home / f"zoo-{name}").rename(home / name)
+    _with_metadata(place, name, f"zoo_{name.replace('-', '_')}.plugin")
+    return place
+
+
+def _check(place: Path) -> float:
+    """Return the seconds that checking the plugin in a folder takes."""
+    done = child([ZOO, "check", place.name], env=_beside(place))
+    assert " 0 failed" in done.out, done.out
+    return done.seconds
 
 
 def _installed(home: Path, plugins: int, entries: int) -> dict[str, str]:

@@ -10,15 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from benchmarks.rows import ROOT, Row
+from zoo.errors import OptionError
 
 __all__ = [
-    "ZOO", "Child", "benchmark", "child", "environment", "in_turn", "mean_of", "median_of", "python",
-    "ratio_of", "seconds", "share_of",
+    "ZOO", "Child", "benchmark", "child", "chosen", "environment", "in_turn", "mean_of", "median_of",
+    "python", "ratio_of", "seconds", "share_of",
 ]  # fmt: skip
 
 ZOO = str(Path(sys.executable).with_name("zoo"))
@@ -64,7 +65,10 @@ def child(
     stdin: str = "",
     codes: Sequence[int] = (0,),
 ) -> Child:
-    """Run a command and measure it. Raises SystemExit for an exit code that is not among `codes`."""
+    """Run a command and measure it.
+
+    Raises SystemExit if it cannot be started, or for an exit code that is not among `codes`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
         words = [sys.executable, "-c", _STARTER, str(out), str(errors), *map(str, command)]
@@ -73,15 +77,26 @@ def child(
             cwd=cwd,
             env=env or environment(),
             input=stdin,
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if done.returncode:
+            sys.exit(f"{words[5]} cannot be run: {done.stderr.strip().rpartition(chr(10))[2]}")
         read = (file.read_text(encoding="utf-8", errors="replace") for file in (out, errors))
         measured = Child(*json.loads(done.stdout), *read)
     if measured.code not in codes:
         sys.exit(f"{' '.join(words[5:])} ended with {measured.code}\n{measured.errors}")
     return measured
+
+
+def chosen(names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """Return the names, or all that are known if there are none. Raises OptionError for an unknown name."""
+    every = [*known]
+    for name in names:
+        if name not in every:
+            raise OptionError(f"unknown name {name!r}", hint=f"choose from: {', '.join(every)}")
+    return [*names] or every
 
 
 def python(code: str, *arguments: object) -> list[object]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.measuring import benchmark, child, environment, python
+from benchmarks.measuring import benchmark, child, environment, median_of, python, ratio_of
 from benchmarks.rows import Row
 
 OPEN = """
@@ -24,8 +24,42 @@ start = time.perf_counter()
 data = zoo.open_dataset("folder", root=sys.argv[1], progress=False)
 print(time.perf_counter() - start, data.fingerprint)
 """
+# Opens data and reads a file of as many bytes, the one that is named first. Prints the seconds of both, and
+# those until each byte was looked at, and the bytes
+REOPEN = """
+import time
+import numpy as np
+import torch
+import zoo
+name, place, first = sys.argv[1:]
+registry = zoo.Registry.discover()
+registry.dataset(name).load()
+zoo.open_dataset("shapes", size=16, train_size=8, val_size=0, test_size=0, progress=False, registry=registry)
 
+def opened():
+    start = time.perf_counter()
+    data = zoo.open_dataset(name, progress=False, registry=registry)
+    once = time.perf_counter() - start
+    splits = [data.split(split).images.numpy() for split in ("train", "val", "test")]
+    for images in splits:
+        images.max()
+    return once, time.perf_counter() - start, sum(images.nbytes for images in splits)
 
+def read():
+    start = time.perf_counter()
+    content = np.fromfile(place, np.uint8)
+    once = time.perf_counter() - start
+    content.max()
+    return once, time.perf_counter() - start
+
+if first == "opened":
+    found = opened()
+    print(*found[:2], *read(), found[2])
+else:
+    times = read()
+    found = opened()
+    print(*found[:2], *times, found[2])
+"""
 ENCODE = """
 import time
 from zoo import Registry
@@ -68,6 +102,33 @@ def opening(*, images: int = 100_000) -> Iterator[Row]:
             fingerprints.add(fingerprint)
             yield Row(f"{images:,} images", way, float(taken), "s")
         assert len(fingerprints) == 1
+
+
+@benchmark(minutes=2, needs="CIFAR-10")
+def reopening(*names: str, rounds: int = 5) -> Iterator[Row]:
+    """Time to open images again, relative to reading as many bytes with numpy.
+
+    Each measurement is a process that has imported all code, by opening eight small images. Both are in the
+    system's page cache, and each comes first in half of the processes.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        env, place = environment(ZOO_CACHE=f"{folder}/cache"), Path(folder, "bytes")
+
+        def measured(name: str, first: str) -> list[float]:
+            return [float(word) for word in child(python(REOPEN, name, place, first), env=env).out.split()]
+
+        for name in names or ("cifar10", "shapes"):
+            place.write_bytes(b"0")
+            first, *_, count = measured(name, "opened")
+            place.write_bytes(os.urandom(int(count)))
+            found = [measured(name, turn) for turn in ("opened", "read") * rounds]
+            again, touched, read, read_touched, _ = zip(*found, strict=True)
+            yield Row(name, "size", count / 1e6, "MB")
+            yield Row(name, "the first time", 1_000 * first, "ms")
+            yield median_of(name, "again", [1_000 * taken for taken in again], "ms")
+            yield ratio_of(name, "beside numpy", again, read, "times as long")
+            figure = "beside numpy, each byte looked at"
+            yield ratio_of(name, figure, touched, read_touched, "times as long")
 
 
 @benchmark(minutes=2, needs="tinyshakespeare")

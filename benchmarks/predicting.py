@@ -30,6 +30,7 @@ from benchmarks.measuring import (
 from benchmarks.rows import Row
 from benchmarks.training_speed import GIVEN_BACK
 from zoo import Model, Registry
+from zoo.interfaces import Batch, CarriesState, make_task
 
 NAME = "cifar10-resnet20"
 
@@ -168,6 +169,41 @@ def _alone(model: Model, count: int) -> None:
     images = torch.rand(64, 3, size, size).contiguous(memory_format=torch.channels_last)
     for first in range(0, count, 64):
         model.module(images[: count - first])
+
+
+@benchmark(minutes=4, needs="CIFAR-10, Nietzsche")
+def evaluating(*names: str, rounds: int = 5) -> Iterator[Row]:
+    """Speed of evaluating published weights on their test split, relative to bare forward passes.
+
+    The forward passes are those of the same model on the same batches, prepared before, with the state
+    carried on and nothing computed from the logits. Evaluating includes opening the data, losses and
+    intervals.
+    """
+    for name in names or (NAME, "nietzsche-lstm"):
+        model = zoo.load(name, device="cpu", progress=False)
+        registry = Registry.discover()
+        task = make_task(registry, model.card.task).as_trained(model.card.training)
+        data = zoo.open_dataset(model.card.dataset.name, progress=False, **model.card.dataset.options)
+        batches = list(task.eval_batches(data, "test"))
+
+        @torch.inference_mode()
+        def forward(
+            model: Model = model, batches: list[Batch] = batches, text: bool = isinstance(task, CarriesState)
+        ) -> None:
+            state: Any = None
+            for batch in batches:
+                if text:
+                    _, state, *_ = model.module(batch.inputs, None if batch.fresh else state)
+                else:
+                    model.module(batch.inputs)
+
+        def evaluate(model: Model = model) -> None:
+            model.evaluate("test", progress=False)
+
+        ways = {"zoo": lambda do=evaluate: seconds(do), "forward": lambda do=forward: seconds(do)}
+        times = in_turn(ways, rounds)
+        yield median_of(name, "time of an evaluation", times["zoo"], "s")
+        yield ratio_of(name, "beside forward passes", times["forward"], times["zoo"], "times as fast")
 
 
 @benchmark(minutes=4, needs="CIFAR-10")

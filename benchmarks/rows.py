@@ -36,6 +36,8 @@ LESS = (
     "difference",
 )
 MORE = ("times as fast", "% accuracy", "right")
+# Units that vary from one measurement to the next, as rates and times do: without an interval, noise is unknown
+VARYING = (*LESS[:7], *MORE[:1])
 # Units whose values depend on the machine, as rates do
 OF_A_MACHINE = ("s", "s of CPU time", "ms")
 
@@ -158,7 +160,7 @@ def compare(row: Row, origin: Origin, results: Iterable[Result]) -> Comparison:
     """Compare a row with the last one of its figure, of the same machine if there is one.
 
     They differ beyond noise if their intervals do not meet. A figure that depends on the machine is judged
-    only beside one of the same machine.
+    only beside one of the same machine; and a time, rate or size only if one of the two has an interval.
     """
     figure = (origin.benchmark, row.case, row.figure)
     same = [each for each in results if (each.origin.benchmark, each.row.case, each.row.figure) == figure]
@@ -168,7 +170,9 @@ def compare(row: Row, origin: Origin, results: Iterable[Result]) -> Comparison:
     before = (here or same)[-1]
     (low, high), (low_before, high_before) = row.bounds, before.row.bounds
     of_machine = row.unit in OF_A_MACHINE or row.unit.endswith("/s")
-    if (of_machine and not here) or (low <= high_before and low_before <= high):
+    varies = row.unit in VARYING or row.unit.endswith("/s")
+    unknown = varies and row.low is None and before.row.low is None
+    if unknown or (of_machine and not here) or (low <= high_before and low_before <= high):
         return Comparison(row, before)
     signs = {1: "better", 0: "changed", -1: "worse"}
     return Comparison(row, before, signs[row.better * (1 if low > high_before else -1)])

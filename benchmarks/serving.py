@@ -51,12 +51,35 @@ def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+# Runs `zoo` and writes down which files it opens
+_TRACED = """
+import sys
+log = open(sys.argv.pop(1), "a", buffering=1)
+def opened(event, arguments):
+    if event == "open" and isinstance(arguments[0], str):
+        log.write(arguments[0] + "\\n")
+sys.addaudithook(opened)
+from zoo.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
 @contextlib.contextmanager
-def serving(folder: Path, *words: str) -> Iterator[tuple[int, int]]:
-    """Lend the port and the process number of a server, whose current and temporary folder is `folder`."""
+def serving(
+    folder: Path, *words: str, trace: Path | None = None, files: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Lend the port and the process number of a server, whose current and temporary folder is `folder`.
+
+    Args:
+        trace: a file for the names of the files that the server opens.
+        files: how many files it may have open, unless 0.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "zoo", "serve", *words, "--port", str(port), "--quiet"]
+    python = ["-m", "zoo"] if trace is None else ["-c", _TRACED, str(trace)]
+    command = [sys.executable, *python, "serve", *words, "--port", str(port), "--quiet"]
+    if files:
+        command = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh", *command]
     environ = {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
         try:
@@ -166,10 +189,10 @@ def rate(port: int, asked: Sequence[bytes], clients: int) -> float:
     return len(asked) / (time.perf_counter() - began)
 
 
-def memory(process: int) -> float:
-    """Return the resident memory of a process in MiB."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """Return the memory of a process in MiB: resident now, or `VmHWM` for the most until now."""
+    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if kind in line)
+    return int(line.split()[1]) / 1024
 
 
 def hostile_requests(count: int) -> Iterator[bytes]:
@@ -277,9 +300,9 @@ def serving_load(*, requests: int = 10_000) -> Iterator[Row]:
     asked = [upload("/predict", input=file) for file in files]
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), NAME) as (port, _):
         rate(port, asked[:200], CLIENTS)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         answers, seconds = asyncio.run(ask_all(port, asked, CLIENTS))
-        taken = time.perf_counter() - began
+        taken, own = time.perf_counter() - began, time.process_time() - used
     other, largest = 0, 0.0
     for (_, body), row in zip(answers, rows, strict=True):
         (served,), (ours,) = json.loads(body)[0]["predictions"], row["predictions"]
@@ -293,6 +316,7 @@ def serving_load(*, requests: int = 10_000) -> Iterator[Row]:
     milliseconds = sorted(1_000 * value for value in seconds)
     yield median_of(case, "median latency", milliseconds, "ms")
     yield Row(case, "99th percentile", milliseconds[int(0.99 * requests)], "ms", requests)
+    yield Row(case, "CPU time of the clients for a request", 1_000 * own / requests, "ms", requests)
 
 
 @benchmark(minutes=3)
@@ -321,24 +345,32 @@ def serving_batches(*, rounds: int = 3) -> Iterator[Row]:
     for case in ("model", "server"):
         yield median_of(case, "rate of 64", rates[f"{case}, 64"], "images/s")
         yield ratio_of(case, "64 beside 1", rates[f"{case}, 64"], rates[f"{case}, 1"], "times as fast")
+    gains = {
+        case: [many / one for many, one in zip(rates[f"{case}, 64"], rates[f"{case}, 1"], strict=True)]
+        for case in ("model", "server")
+    }
+    yield ratio_of("server", "gain beside the model's", gains["server"], gains["model"], "times as much gain")
+    yield ratio_of(
+        "server", "64 clients beside the model, 64", rates["server, 64"], rates["model, 64"], "times as fast"
+    )
 
 
 @benchmark(minutes=3)
 def serving_hostile(*, requests: int = 10_000) -> Iterator[Row]:
     """Statuses, memory and files that 10,000 hostile or malformed requests leave in `zoo serve`."""
+    case, statuses, longest, done = f"{requests:,} requests", Counter[int](), 0.0, 0
     with tempfile.TemporaryDirectory() as name, serving(Path(name), NAME, TEXT) as (port, process):
         before, asked = set(Path(name).rglob("*")), list(hostile_requests(requests))
-        statuses, first = Counter[int](), 0.0
-        for start in range(0, requests, 1_000):
-            answers, _ = asyncio.run(ask_all(port, asked[start : start + 1_000], 16))
+        while done < requests:
+            answers, seconds = asyncio.run(ask_all(port, asked[done : done + 1_000], 16))
             statuses.update(status for status, _ in answers)
-            first = first or memory(process)
-        resident = memory(process)
+            longest, done = max(longest, *seconds), done + len(answers)
+            yield Row(case, f"memory after {done:,}", memory(process), "MiB")
         status, _ = asyncio.run(Client(port).ask(request("/healthz", b"", "", method="GET")))
         left = set(Path(name).rglob("*")) - before
     assert status == 200, "the server does not answer any more"
-    case = f"{requests:,} requests"
+    for code, count in sorted(statuses.items()):
+        yield Row(case, f"status {code}" if code else "no response", count)
     yield Row(case, "5xx responses", sum(n for code, n in statuses.items() if code >= 500), "wrong", requests)
+    yield Row(case, "longest", longest, "s", requests)
     yield Row(case, "files left", len(left), "wrong", requests)
-    yield Row(case, "memory after the first thousand", first, "MiB")
-    yield Row(case, "memory at the end", resident, "MiB")

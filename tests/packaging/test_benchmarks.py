@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks import measuring, pages, rows
-from benchmarks.declared import declared
+from benchmarks import __main__, measuring, pages, rows
+from benchmarks.declared import Declared, declared
+from benchmarks.measuring import benchmark
 from benchmarks.rows import Origin, Result, Row, compare, latest, read
 
 ROOT = Path(__file__).parents[2]
@@ -30,9 +34,13 @@ def test_each_benchmark_has_options(name: str) -> None:
 
 def test_the_list_imports_no_torch() -> None:
     code = "import sys\nfrom benchmarks.__main__ import main\nmain()\nassert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    environ = {**os.environ, "COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert all(f"  {name} " in done.stdout for name in declared())
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
@@ -41,6 +49,40 @@ def test_an_unknown_benchmark_is_refused() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "unknown benchmark 'nope'; `python -m benchmarks` lists them\n"
+
+
+@benchmark(minutes=0)
+def interrupted(*, name: str = "") -> Iterator[Row]:
+    """Stop as with Ctrl-C, or for an unknown name."""
+    yield Row("", "figure", 1.0)
+    measuring.chosen([name] if name else [], ["known"])
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 130, "\nstopped; no rows were written\n"),
+        (("--name", "nope"), 1, "unknown name 'nope'\nchoose from: known\n"),
+    ],
+)
+def test_a_benchmark_that_ends_early_writes_no_rows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    one = Declared("interrupted", "none", "", 0, "")
+    monkeypatch.setattr(Declared, "load", lambda self: interrupted)
+    monkeypatch.setattr(__main__, "declared", lambda: {"interrupted": one})
+    file = tmp_path / "rows.jsonl"
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "interrupted", "--out", str(file), *words])
+    with warnings.catch_warnings():  # a benchmark turns them off
+        assert __main__.main() == code
+    assert capsys.readouterr().err == said
+    assert not file.exists()
 
 
 def test_each_benchmark_says_in_a_sentence_what_it_measures() -> None:
@@ -89,17 +131,20 @@ def test_a_row_is_worse_if_its_interval_lies_on_the_wrong_side() -> None:
     assert compared(Row("", "time", 2.3, "s", 9, 2.05, 2.4), before) == ""
     assert compared(Row("", "time", 1.7, "s", 9, 1.6, 1.8), before) == "better"
     rate = Result(Row("", "rate", 100.0, "images/s"), ORIGIN)
-    assert compared(Row("", "rate", 90.0, "images/s"), rate) == "worse"
+    assert compared(Row("", "rate", 90.0, "images/s", 9, 89.0, 91.0), rate) == "worse"
+    assert compared(Row("", "rate", 90.0, "images/s"), rate) == "", "neither tells its noise"
+    loss = Result(Row("", "loss", 1.0, "nats"), ORIGIN)
+    assert compared(Row("", "loss", 1.1, "nats"), loss) == "worse"
     share = Result(Row("", "share", 100.0, "%"), ORIGIN)
     assert compared(Row("", "share", 90.0, "%"), share) == "changed"
     assert compared(Row("", "another", 90.0, "%"), share) == ""
 
 
 def test_times_of_another_machine_are_not_judged_but_ratios_are() -> None:
-    time, ratio = (Row("", "figure", 2.0, unit) for unit in ("s", "times as long"))
+    time, ratio = (Row("", "figure", 2.0, unit, 9, 1.9, 2.1) for unit in ("s", "times as long"))
     assert compared(Row("", "figure", 3.0, "s"), Result(time, ELSEWHERE)) == ""
     assert compared(Row("", "figure", 3.0, "times as long"), Result(ratio, ELSEWHERE)) == "worse"
-    here = Result(Row("", "figure", 4.0, "s"), ORIGIN)
+    here = Result(Row("", "figure", 4.0, "s", 9, 3.9, 4.1), ORIGIN)
     assert compared(Row("", "figure", 3.0, "s"), here, Result(time, ELSEWHERE)) == "better"
 
 

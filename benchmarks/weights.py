@@ -1,9 +1,9 @@
 """Train published weights again, each by its recipe, and write the files and their entries in registry.toml.
 
-    python -m sitegen.weights cifar10-resnet20 nietzsche-gru [--runs runs/weights]
-    python -m sitegen.weights --seeds 3 nietzsche-gru
-    python -m sitegen.weights --again [nietzsche-gru]
-    python -m sitegen.weights --measure [nietzsche-gru]
+    python -m benchmarks.weights cifar10-resnet20 nietzsche-gru [--runs runs/weights]
+    python -m benchmarks.weights --seeds 3 nietzsche-gru
+    python -m benchmarks.weights --again [nietzsche-gru]
+    python -m benchmarks.weights --measure [nietzsche-gru]
 
 A name is an id of weights, or a recipe that has none yet. A training that was interrupted goes on, and one
 that is finished is not done again. Each is done on one thread, so the tensors are equal, bit for bit, on
@@ -64,7 +64,6 @@ Intervals = dict[str, dict[str, tuple[float, float]]]
 
 
 def main() -> None:
-    """Train, compare or measure the weights that the command line names."""
     parser = argparse.ArgumentParser(description="Train and store published weights.")
     parser.add_argument("names", nargs="*", help="Ids of weights, or recipes; by default all ids.")
     parser.add_argument("--seeds", type=int, help="Number of seeds to measure.")
