@@ -36,8 +36,8 @@ LESS = (
     "difference",
 )
 MORE = ("times as fast", "% accuracy", "right")
-# Units that vary from one measurement to the next, as rates and times do: without an interval, noise is unknown
-VARYING = (*LESS[:7], *MORE[:1])
+# Units whose values vary from one measurement to the next, as rates do
+VARYING = ("s", "s of CPU time", "ms", "MB", "MiB", "times as long", "times as much", "times as fast")
 # Units whose values depend on the machine, as rates do
 OF_A_MACHINE = ("s", "s of CPU time", "ms")
 
