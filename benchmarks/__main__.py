@@ -45,7 +45,8 @@ def main() -> int:
         if words[0] in known:
             return run(known[words[0]], words[1:])
     except ModuleNotFoundError as error:
-        print(f"missing {error.name}: `pip install 'zoo-registry[benchmarks,sweep]'`", file=sys.stderr)
+        print(f"{words[0]} requires {error.name}, which is not installed", file=sys.stderr)
+        print("`pip install 'zoo-registry[benchmarks,sweep]'` installs most of them", file=sys.stderr)
         return 1
     except ZooError as error:
         print(*filter(None, (error, error.hint)), sep="\n", file=sys.stderr)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import zoo
-from benchmarks.measuring import benchmark, mean_of
+from benchmarks.measuring import benchmark, chosen, mean_of
 from benchmarks.rows import Row
 from zoo_images.mnist import fashion_mnist
 
@@ -47,12 +47,12 @@ def finetuning(*weights: str) -> Iterator[Row]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         trainings = Drawn(Path(name))
-        for start, kind in itertools.product(weights or STARTS, CLASSES):
-            case, chosen = f"`{start}` | {kind}", {"from_weights": start}
-            yield mean_of(case, "defaults", trainings.over_seeds(STARTS[start], kind, **chosen), "% accuracy")
+        for start, kind in itertools.product(chosen(weights, STARTS), CLASSES):
+            case, base = f"`{start}` | {kind}", {"from_weights": start}
+            yield mean_of(case, "defaults", trainings.over_seeds(STARTS[start], kind, **base), "% accuracy")
             found = {
                 f"lr={lr} batch_size={batch} epochs={epochs}": trainings.over_seeds(
-                    STARTS[start], kind, lr=lr, batch_size=batch, epochs=epochs, **chosen
+                    STARTS[start], kind, lr=lr, batch_size=batch, epochs=epochs, **base
                 )
                 for lr, batch, epochs in GRID
             }
@@ -95,8 +95,8 @@ class Drawn:
 
     def train(self, architecture: str, kind: str, **options: Any) -> zoo.Run:
         self.count += 1
-        chosen: dict[str, Any] = {"run": self.home / f"run-{self.count}", "progress": False, **options}
-        return zoo.train(architecture, "folder", data={"root": str(self.home / kind)}, **chosen)
+        given: dict[str, Any] = {"run": self.home / f"run-{self.count}", "progress": False, **options}
+        return zoo.train(architecture, "folder", data={"root": str(self.home / kind)}, **given)
 
     def judged(self, run: zoo.Run, kind: str) -> dict[str, Any]:
         """Return metrics and intervals on the images held out."""
@@ -204,7 +204,7 @@ def finetuning_subsets(
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         count = itertools.count()
-        for start, size in itertools.product(weights or SUBSETS, sizes):
+        for start, size in itertools.product(chosen(weights, SUBSETS), sizes):
             architecture, below, rates = SUBSETS[start]
             like: dict[str, Any] = {"size": 32, "channels": 3} if "cifar10" in start else {}
             data = fashion_mnist(val_size=0, **like)
@@ -265,8 +265,8 @@ def finetuning_folders(*, test: int = 10_000) -> Iterator[Row]:
             held = write(data.split("test"), test, place / "test", names)
             values: list[float] = []
             for seed in SEEDS:
-                chosen: dict[str, Any] = {"from_weights": start, "seed": seed, "progress": False}
+                options: dict[str, Any] = {"from_weights": start, "seed": seed, "progress": False}
                 given = {**train, "test_share": 0.0}
-                run = zoo.train("convnet-bn", "folder", data=given, run=place / f"run-{seed}", **chosen)
+                run = zoo.train("convnet-bn", "folder", data=given, run=place / f"run-{seed}", **options)
                 values.append(accuracy(run.directory, held))
             yield mean_of(case, "accuracy", values, "% accuracy")

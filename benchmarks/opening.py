@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks.measuring import benchmark, child, environment, median_of, python, ratio_of
 from benchmarks.rows import Row
+from zoo.errors import DataError
 
 OPEN = """
 import time
@@ -138,7 +139,10 @@ def encoding(*, megabytes: int = 1_000) -> Iterator[Row]:
     The text is tinyshakespeare again and again, with a number before each copy; training is 300 steps. The
     memory is that of the process, less that of one that imports torch.
     """
-    text = Path(os.environ.get("ZOO_DATA", "."), "tinyshakespeare.txt").read_text(encoding="utf-8")
+    source = Path(os.environ.get("ZOO_DATA", "."), "tinyshakespeare.txt")
+    if not source.exists():
+        raise DataError(f"{source} is missing", hint="set ZOO_DATA to the folder that contains it")
+    text = source.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as name:
         env, path = environment(ZOO_CACHE=f"{name}/cache"), Path(name, "long.txt")
         with path.open("w", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 import zoo
-from benchmarks.measuring import ZOO, benchmark, child, in_turn, median_of, ratio_of, seconds
+from benchmarks.measuring import ZOO, benchmark, child, chosen, in_turn, median_of, ratio_of, seconds
 from benchmarks.rows import ROOT, Row
 from tests.nightly.distributed.commands import STILL, torchrun, undropped
 from tests.nightly.reliability import toys
@@ -64,7 +64,7 @@ def processes(*names: str, rounds: int = 3) -> Iterator[Row]:
     a batch are computed less well, processes wait for the slowest, and BatchNorm's messages are not in it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for name in names or TRAININGS:
+        for name in chosen(names, TRAININGS):
             yield from _measured(name, rounds, Path(folder))
 
 

@@ -24,6 +24,7 @@ PAIRS = (
     ("zoo", "window"),
     ("zoo", "window, plain kernels"),
     ("zoo, batch of 64", "zoo"),
+    ("zoo, batch of 64", "bare loop"),
     ("zoo, exported", "zoo"),
     ("zoo, exported", "bare loop, plain kernels"),
 )
@@ -45,8 +46,9 @@ def sampling(*, rounds: int = 5) -> Iterator[Row]:
         published.export(Path(folder, "lstm.onnx"), synthetic=True, progress=False)
         exported = zoo.load(Path(folder, "lstm.onnx"))
 
-    def one() -> None:
-        texts = stream(ModuleRunner(model), preprocess, sampling=Sampling(max_new_tokens=LENGTH))
+    def one(**options: Any) -> None:
+        drawn = Sampling(max_new_tokens=LENGTH, **options)
+        texts = stream(ModuleRunner(model), preprocess, sampling=drawn)
         assert len("".join(text for text, _ in texts)) == LENGTH
 
     def many() -> None:
@@ -61,6 +63,7 @@ def sampling(*, rounds: int = 5) -> Iterator[Row]:
         "window, plain kernels": (LENGTH // 5, lambda: _plain(_window, model, LENGTH // 5)),
         "zoo": (LENGTH, one),
         "zoo, exported": (LENGTH, lambda: str(exported.sample(max_new_tokens=LENGTH, progress=False))),
+        "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
         "zoo, batch of 64": (LENGTH // 5 * SAMPLES, many),
     }
     rates = in_turn(

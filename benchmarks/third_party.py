@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from benchmarks.measuring import benchmark
+from benchmarks.measuring import benchmark, chosen
 from benchmarks.rows import ROOT, Row
 from zoo import Registry, ZooError
 from zoo.errors import first_line
@@ -70,6 +70,7 @@ def families(*names: str, library: str = "torchvision", each: int = 0, largest: 
     A family is a module of the library; `--library timm` takes two of each, of at most 12 million parameters.
     """
     torch.set_num_threads(1)
+    (library,) = chosen([library], FAMILIES)
     most, parameters = FAMILIES[library]
     registry, found = _registry_with(library), defaultdict[str, list[tuple[int, str]]](list)
     for name in [entry.name for entry in registry.entries("architecture") if entry.plugin.name == library]:

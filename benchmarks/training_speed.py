@@ -23,6 +23,7 @@ from benchmarks.measuring import (
     ZOO,
     benchmark,
     child,
+    chosen,
     environment,
     in_turn,
     median_of,
@@ -250,7 +251,7 @@ def busy(*names: str, rounds: int = 2, quick: bool = False) -> Iterator[Row]:
     """
     every = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))), "GOMP_SPINCOUNT": "300000"}
     threads: dict[str, dict[str, str]] = {"all cores": every, "default": {}}
-    for name in names or BESIDE_WORK:
+    for name in chosen(names, BESIDE_WORK):
         ways = {
             (how, load): lambda load=load, how=how, name=name: _beside_work(name, threads[how], load)
             for load in ("idle", "busy", "pair")
