@@ -97,7 +97,7 @@ def _steps(run: str) -> int:
     return zoo.Run(run).history[-1]["steps"]
 
 
-@benchmark(minutes=1)
+@benchmark(minutes=3)
 def sweep_start(*, trials: int = 6) -> Iterator[Row]:
     """Time from the call of a trial to its first step, for the first one of a process and for later ones."""
     seconds: list[float] = []

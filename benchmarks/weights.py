@@ -64,7 +64,9 @@ Intervals = dict[str, dict[str, tuple[float, float]]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train and store published weights.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.weights", description="Train and store published weights."
+    )
     parser.add_argument("names", nargs="*", help="Ids of weights, or recipes; by default all ids.")
     parser.add_argument("--seeds", type=int, help="Number of seeds to measure.")
     parser.add_argument("--runs", type=Path, default=Path("runs/weights"), help="Folder of the runs.")
