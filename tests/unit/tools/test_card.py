@@ -86,6 +86,9 @@ def test_the_card_of_a_run_has_its_results_and_figures(of_run: Any, net_file: Pa
     assert {"confusion.png", "calibration.png", "grad-cam.jpg", "learning-curve.png"} < {*of_run.figures}
     assert fields["history"] == zoo.Run(net_file.parent).history
     assert "license" not in fields, "nobody has published it"
+    bins = of_run.markdown().partition("| accuracy low |")[2].partition("\n\n")[0]
+    assert bins
+    assert "%" not in bins, "the accuracy of a bin has no other unit than its bounds"
     assert json.loads(json.dumps(fields)) == fields
 
 

@@ -144,7 +144,7 @@ def _findings(found: Card, card: Card, units: Mapping[str, str], links: Links) -
     scores = [(_words(name), figure(value, units.get(name, ""))) for name, value in found["scores"].items()]
     drawn = _figures(found["figures"], found["summary"], links)
     tables = [
-        _table(rows, units)
+        _table(rows, SHARES)  # as `zoo analyze` prints it; a column such as accuracy_low has no unit
         for name, rows in found["tables"].items()
         if not drawn and len(rows) <= _FEW and not (name == "classes" and "by_class" in card)
     ]
