@@ -325,6 +325,21 @@ def test_each_id_has_the_model_card_of_its_newest_usable_version(
     assert "cards/" not in page.read_text()
 
 
+def test_a_card_stays_if_the_plugin_of_its_model_is_not_installed(
+    run: Path, team: Path, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "ours.py"
+    plugin.write_text(PLUGIN.format(about={"summary": "Shapes of ours"}))
+    registry, best = Registry.discover(files=[plugin]), run / "best.safetensors"
+    rewritten(best, dataset=structs.replace(read_card(best).dataset, name=registry.dataset("ours").name))
+    publish([run], team, registry=registry)
+    text = (team / "cards" / "net.md").read_text()
+    assert "Shapes of ours" in text
+    with pytest.warns(zoo.ZooWarning, match=r"cards/net.md was not written: unknown dataset"):
+        publish([], team)
+    assert (team / "cards" / "net.md").read_text() == text
+
+
 def test_a_card_is_written_again_and_stays_if_its_weights_cannot_be_read(run: Path, team: Path) -> None:
     publish([run], team)
     card, file = team / "cards" / "net.md", next(team.glob("weights/*"))

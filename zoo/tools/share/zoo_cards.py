@@ -27,8 +27,8 @@ def model_cards(
 ) -> dict[str, bytes]:
     """Return the model cards of the zoo in a folder, by file. Only the headers of its weights are read.
 
-    A card is left out with a warning if its weights are missing or damaged, or if it would tell about this
-    machine.
+    A card is left out with a warning if its weights are missing or damaged, if the plugin of its architecture
+    or data is not installed, or if it would tell about this machine.
     """
     newest = {id_: index.newest(id_) for id_ in sorted(index.versions)}
     usable = {id_: version for id_, version in newest.items() if version}
@@ -38,6 +38,7 @@ def model_cards(
     found: dict[str, bytes] = {}
     for id_, version in usable.items():
         try:
+            registry.task_of(version.recipe)  # without its plugin, a card would lack most of its fields
             made = _card(_name(id_), folder, version.spec, confirmations, registry)
         except ZooError as error:
             warn(f"{folder / card_file(id_)} was not written: {error}")
