@@ -16,7 +16,7 @@ from msgspec import structs
 import zoo
 from tests.keys import Keys
 from tests.shell import zoo as shell
-from zoo.errors import CatalogError, DataError, OptionError, OutputError, WeightsError, ZooError
+from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError
 from zoo.files import signatures
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
@@ -216,7 +216,7 @@ def test_a_second_key_is_added_to_the_signatures_of_an_index(run: Path, team: Pa
         assert publish([], team, sign=keys.eve)["weights"] == []
         assert signers(team, keys) == ["ada@example.org", ""]
     assert (team / "registry.toml").read_bytes() == before
-    with pytest.raises(CatalogError, match="does not exist"):
+    with pytest.raises(OutputError, match="is not a zoo, and without a run there is nothing to publish"):
         publish([], team.with_name("none"), sign=keys.ada)
     assert not team.with_name("none").exists()
 
@@ -338,6 +338,18 @@ def test_a_card_stays_if_the_plugin_of_its_model_is_not_installed(
     with pytest.warns(zoo.ZooWarning, match=r"cards/net.md was not written: unknown dataset"):
         publish([], team)
     assert (team / "cards" / "net.md").read_text() == text
+
+
+def test_an_index_that_would_be_too_large_to_read_is_not_written(
+    run: Path, team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish([run], team)
+    before = (team / "registry.toml").read_bytes()
+    monkeypatch.setattr("zoo.tools.share.publish.MOST_BYTES", len(before) + 100)
+    with pytest.raises(OutputError, match="the index would have"):
+        publish([run], team, name="second")
+    assert (team / "registry.toml").read_bytes() == before
+    require_whole(team)
 
 
 def test_a_card_is_written_again_and_stays_if_its_weights_cannot_be_read(run: Path, team: Path) -> None:

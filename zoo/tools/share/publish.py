@@ -36,6 +36,7 @@ from zoo.registry.zoo_index import (
     DIGITS,
     FOLDER,
     INDEX,
+    MOST_BYTES,
     SIGNATURES,
     ZooIndex,
     ZooVersion,
@@ -151,7 +152,7 @@ def publish(
         dry_run=dry_run,
     )
     if not given:
-        read_folder(folder)  # a new zoo needs runs
+        _require_zoo(folder)
         with _zoo(folder, dry_run=dry_run) as index:
             changed, rows = _withdrawn(index, withdraw, reason) if withdraw else (index, [])
             return commit(index, changed, rows)
@@ -239,6 +240,13 @@ def _intervals(model: Model) -> dict[str, dict[str, tuple[float, float]]]:
             continue
         intervals[split] = {key: tuple(measured[key]) for key in metrics if key in measured}
     return intervals
+
+
+def _require_zoo(folder: Path) -> None:
+    """Raise OutputError if there is no zoo in a folder: a new one needs a run."""
+    if not (folder / INDEX).exists():
+        hint = "`zoo publish RUN... FOLDER` creates a zoo"
+        raise OutputError(f"{folder} is not a zoo, and without a run there is nothing to publish", hint=hint)
 
 
 @contextlib.contextmanager
@@ -377,6 +385,9 @@ def _committed(
     changed = index is not before
     old = read_folder(folder) if (folder / INDEX).exists() else b""
     content = index.to_toml() if changed else old
+    if len(content) > MOST_BYTES:
+        message = f"the index would have {len(content):,} bytes, and more than {MOST_BYTES:,} cannot be read"
+        raise OutputError(message, hint="publish these weights in another folder")
     signature = folder / signature_file(content)
     if changed:
         _require_signature(folder, sign)
