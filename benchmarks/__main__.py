@@ -13,6 +13,7 @@ tinyshakespeare.txt and cifar-10-batches-bin.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from benchmarks import pages
 from benchmarks.declared import Declared, declared
@@ -83,7 +86,14 @@ def run(one: Declared, words: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="File of the rows.")
     given = vars(parser.parse_args(words))
     only_compare, out = given.pop("compare"), given.pop("out")
-    known = read(out) or read()
+    try:
+        known = read(out) or read()
+    except (OSError, msgspec.MsgspecError) as error:
+        print(f"{out} cannot be read: {error}", file=sys.stderr)
+        return 1
+    if not only_compare and not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
+        print(f"{out} cannot be written", file=sys.stderr)  # before what may take hours
+        return 1
     command = shlex.join(["python", "-m", "benchmarks", one.name, *_without_file(words)])
     rows: list[Row] = []
     worse: list[str] = []

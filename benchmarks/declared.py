@@ -45,7 +45,8 @@ class Declared(NamedTuple):
             elif isinstance(default, tuple):
                 parser.add_argument(flag, nargs="+", type=type(default[0]), default=default)
             else:
-                parser.add_argument(flag, type=type(default), default=default, help=f"default: {default}")
+                type_ = _positive if type(default) is int and default else type(default)
+                parser.add_argument(flag, type=type_, default=default, help=f"default: {default}")
         return parser
 
     def rows(self, given: dict[str, Any]) -> Iterator[Row]:
@@ -54,6 +55,13 @@ class Declared(NamedTuple):
         kinds = inspect.signature(function).parameters.values()
         names = [options.pop(each.name) for each in kinds if each.kind is each.VAR_POSITIONAL]
         return function(*(names[0] if names else ()), **options)
+
+
+def _positive(text: str) -> int:
+    """Return a number such as that of rounds."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be at least 1 (got {text})")
+    return int(text)
 
 
 def declared() -> dict[str, Declared]:

@@ -51,6 +51,33 @@ def test_an_unknown_benchmark_is_refused() -> None:
     assert done.stderr == "unknown benchmark 'nope'; `python -m benchmarks` lists them\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--rounds", "0"], "argument --rounds: must be at least 1 (got 0)"),
+        (["--rounds", "many"], "argument --rounds: must be at least 1 (got many)"),
+        (["--out", "nowhere/rows"], "nowhere/rows cannot be written"),
+        (["--out", "text"], "text cannot be read: JSON is malformed"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_measured(
+    words: list[str], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_text("no rows\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "listing", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode > 0
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @benchmark(minutes=0)
 def interrupted(*, name: str = "") -> Iterator[Row]:
     """Stop as with Ctrl-C, or for an unknown name."""
