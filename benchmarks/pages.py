@@ -111,6 +111,12 @@ def _claims(unit: str, value: str, difference: str) -> Table:
     return Table("lesson_claims", "claim", columns, unit)
 
 
+def _by_time(unit: str, value: str) -> Table:
+    columns = [Column(f"{budget:g} s", f"after {budget:g} s", value) for budget in (7.5, 15, 30, 60)]
+    epoch = Column("seconds per epoch", "seconds per epoch", "{value:.1f}")
+    return Table("within_a_minute", "recipe", (*columns, epoch), unit)
+
+
 SCALED = (
     ("computation, ms", "computation"),
     ("messages, ms", "messages"),
@@ -191,6 +197,13 @@ TABLES: dict[str, Table | Scaling] = {
         "residual layers",
         tuple(Column(name, name, PERCENT) for name in ("with skip connections", "without")),
     ),
+    "views": Table(
+        "views",
+        "weights | views",
+        (Column("accuracy", "accuracy", "{value:.2f}%"), Column("time", "time", "{value:.2f}")),
+    ),
+    "within_a_minute, images": _by_time("% accuracy", PERCENT),
+    "within_a_minute, text": _by_time("nats", "{value:.3f}"),
 }
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,30 @@ def evaluating(*names: str, rounds: int = 5) -> Iterator[Row]:
         times = in_turn(ways, rounds)
         yield median_of(name, "time of an evaluation", times["zoo"], "s")
         yield ratio_of(name, "beside forward passes", times["forward"], times["zoo"], "times as fast")
+
+
+@benchmark(minutes=8, needs="CIFAR-10")
+def views(*names: str, rounds: int = 3) -> Iterator[Row]:
+    """Accuracy and time of evaluating with six views of all images, or only of those the model is unsure of.
+
+    Each time is relative to an evaluation with one view, in turn.
+    """
+    ways: dict[str, dict[str, Any]] = {"one": {}}
+    ways |= {
+        f"six if the probability is below {below:g}": {"tta": True, "tta_below": below}
+        for below in (0.5, 0.7, 0.9, 0.99)
+    }
+    ways["six"] = {"tta": True}
+    for name in names or (NAME, "cifar10-airbench"):
+        evaluate = partial(zoo.load(name, device="cpu", progress=False).evaluate, "test", progress=False)
+        times = in_turn(
+            {way: lambda more=more, do=evaluate: seconds(lambda: do(**more)) for way, more in ways.items()},
+            rounds,
+        )
+        for way, more in ways.items():
+            accuracy = evaluate(**more)["metrics"]["accuracy"]
+            yield Row(f"`{name}` | {way}", "accuracy", 100 * accuracy, "% accuracy", 10_000)
+            yield ratio_of(f"`{name}` | {way}", "time", times[way], times["one"], "times as long")
 
 
 @benchmark(minutes=4, needs="CIFAR-10")

@@ -115,6 +115,8 @@ def _bare_images(model: nn.Module, batches: list[Batch], config: TrainConfig, de
         with autocast(resolve(config.precision, device), device):
             loss = F.cross_entropy(model(batch.inputs), batch.targets)
         loss.backward()
+        if config.clip_grad_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
 

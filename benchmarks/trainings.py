@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -242,6 +243,62 @@ def batching(*, epochs: int = 8, after: float = 30.0) -> Iterator[Row]:
         ends = torch.tensor([row["clock"]["seconds"] for row in history]).cumsum(0)
         if done := int((ends <= after).sum()):
             yield Row(case, f"the same after {after:.0f} s", losses[done - 1], "nats", done)
+
+
+# The shortest recipe of each family
+FAMILIES = (
+    "cifar10-mlp", "cifar10-convnet", "cifar10-convnet-bn", "cifar10-resnet-lite",
+    "cifar10-resnet-lite-wide", "cifar10-resnet20", "cifar10-airbench", "nietzsche-rnn", "nietzsche-gru",
+    "nietzsche-min-gru", "nietzsche-lstm", "nietzsche-awd-lstm",
+)  # fmt: skip
+# The training images of CIFAR-10, divided into a training and a validation split
+IMAGES, VALIDATED = 45_000, 5_000
+
+
+@benchmark(minutes=35, needs="CIFAR-10, Nietzsche")
+def within_a_minute(
+    *recipes: str, budgets: tuple[float, ...] = (7.5, 15, 30, 60), threads: int = 2, seed: int = 0
+) -> Iterator[Row]:
+    """Accuracy or loss of each family after trainings of 7.5, 15, 30 and 60 seconds, on the validation split.
+
+    Each training has its own schedule, which ends with the time. A first training measures how many items a
+    second the network trains. A training has as few epochs as possible: on images, on as many of them as fit;
+    on text, on the whole text, so that a network gets no result if an epoch takes longer. Opening the data
+    and evaluating do not count. The recipes' other options do not change.
+    """
+    registry = Registry.discover()
+    with tempfile.TemporaryDirectory() as folder:
+
+        def trained(name: str, recipe: Recipe, epochs: int, items: int) -> zoo.Run:
+            data = recipe.data | ({"val_size": VALIDATED, "train_size": items} if items else {})
+            chosen = replace(recipe, data=data, train=recipe.train | {"epochs": epochs})
+            where = tempfile.mkdtemp(dir=folder)
+            return zoo.train(chosen, run=Path(where, name), threads=threads, progress=False)
+
+        for name in recipes or FAMILIES:
+            recipe = replace(registry.recipe(name), seed=seed)
+            images = registry.task_of(recipe).primary_metric == "accuracy"
+            tried = trained(name, recipe, 2, VALIDATED if images else 0)
+            epoch = IMAGES / tried.history[-1]["clock"]["rate"] if images else tried.result.seconds / 2
+            yield Row(name, "seconds per epoch", epoch, "s")
+            for budget in budgets:
+                epochs = math.ceil(budget / epoch) if images else int(budget / epoch)
+                if epochs:
+                    items = min(IMAGES, int(IMAGES * budget / epoch / epochs)) if images else 0
+                    run = trained(name, recipe, epochs, items)
+                    yield _reached(run, budget)
+                    yield Row(name, f"seconds of {budget:g}", run.result.seconds, "s")
+
+
+def _reached(run: zoo.Run, budget: float) -> Row:
+    """Return what a training reaches on the validation split, with its interval."""
+    found = run.last.evaluate("val", progress=False)
+    metric, unit, times = (
+        ("accuracy", "% accuracy", 100) if "accuracy" in found["metrics"] else ("loss", "nats", 1)
+    )
+    value, (low, high) = found["metrics"][metric], found["intervals"][metric]
+    figures = times * value, unit, found["count"], times * low, times * high
+    return Row(run.directory.name, f"after {budget:g} s", *figures)
 
 
 TEXT = "text/tinyshakespeare"

@@ -117,6 +117,7 @@ class Model:
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
         tta: bool = False,
+        tta_below: Probability = 1.0,
         context: Limit | None = None,
         metrics: Sequence[str] = (),
         metrics_options: Mapping[str, Any] | None = None,
@@ -132,6 +133,8 @@ class Model:
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation); not for an
                 exported file.
+            tta_below: with tta, use the other views only of images for which the model's highest probability
+                is lower than this.
             context: number of tokens that a language model bases each prediction on, or 0 to carry its hidden
                 state through the whole text; by default, as in training.
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
@@ -165,6 +168,7 @@ class Model:
                 dataset=dataset,
                 data=self._data(dataset, data),
                 tta=tta,
+                tta_below=tta_below,
                 context=context,
                 metrics=with_recorded(self.card, self.registry, metrics),
                 metrics_options=metrics_options,

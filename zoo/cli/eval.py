@@ -35,7 +35,9 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
         print_json(result)
         return
     units = result["units"]
-    views = ", several views of each" if result["tta"] else ""
+    below = settings["tta_below"]
+    unsure = f" with a probability below {below:g}" if below < 1 else ""
+    views = f", several views of each{unsure}" if result["tta"] else ""
     place = ", all" if result["split"] == "all" else f" {result['split']},"
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units, result['intervals'])}")

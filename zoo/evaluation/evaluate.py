@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
@@ -80,6 +80,7 @@ def measure_split(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
+    tta_below: float = 1.0,
     context: int | None = None,
     metrics: Sequence[str] = (),
     metrics_options: Mapping[str, Any] | None = None,
@@ -92,6 +93,7 @@ def measure_split(
             splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
+        tta_below: do so only for inputs for which the highest probability is lower.
         context: number of tokens that each prediction of a language model is based on, or 0 for all; by
             default, as in training.
         metrics, metrics_options: additional metrics to measure, and their options.
@@ -107,7 +109,9 @@ def measure_split(
     program = ProgramModule(runner) if isinstance(runner, ProgramRunner) else None
     if program and tta:
         raise OptionError("tta requires the weights: an exported file evaluates one view of each input")
-    model = program or (_views(runner.module, task) if tta else runner.module)
+    if tta_below < 1 and not tta:
+        raise OptionError(f"tta_below requires tta (got tta_below={tta_below:g})")
+    model = program or (_views(runner.module, task, tta_below) if tta else runner.module)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
 
@@ -138,10 +142,27 @@ def with_recorded(card: Card, registry: Registry, names: Sequence[str]) -> list[
     return [*dict.fromkeys([*present, *names])]
 
 
-def _views(model: nn.Module, task: Task) -> nn.Module:
+class _ViewsIfUnsure(nn.Module):
+    """A classifier that averages over several views only where its highest probability is low."""
+
+    def __init__(self, model: nn.Module, views: nn.Module, below: float) -> None:
+        super().__init__()
+        self.model, self.views, self.below = model, views, below
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map inputs (B, ...) to logits (B, K, ...); of several positions, the least sure one decides."""
+        logits: Tensor = self.model(inputs)
+        highest = logits.softmax(1).amax(1).reshape(len(logits), -1).amin(1)
+        unsure = (highest < self.below).nonzero().flatten()
+        return logits.index_copy(0, unsure, self.views(inputs[unsure])) if len(unsure) else logits
+
+
+def _views(model: nn.Module, task: Task, below: float) -> nn.Module:
     if not isinstance(task, HasViews):
         raise OptionError(f"{task.name} does not support test-time augmentation")
-    return task.views(model)
+    if below < 1 and not task.spec.exclusive:
+        raise OptionError(f"tta_below requires a task whose classes exclude each other (got {task.name})")
+    return _ViewsIfUnsure(model, task.views(model), below) if below < 1 else task.views(model)
 
 
 def _recorded(card: Card, name: str, default: T) -> T:

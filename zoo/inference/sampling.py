@@ -119,7 +119,7 @@ def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
     """
     if sampling.temperature == 0:
         return logits.argmax(1)
-    logits = logits.astype(np.float64)
+    logits = logits.astype(np.float64, copy=False)
     with np.errstate(over="ignore"):  # far below the highest, which is always 0
         logits = (logits - logits.max(1, keepdims=True)) / sampling.temperature
     if 0 < sampling.top_k < logits.shape[1]:

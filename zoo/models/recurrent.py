@@ -28,8 +28,10 @@ class SingleSteps(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        self.found = self.found or func is torch.lstm
-        if func is not torch.lstm or len(args) != 9:
+        if func is not torch.lstm:  # many functions in each step
+            return func(*args, **kwargs) if kwargs else func(*args)
+        self.found = True
+        if len(args) != 9:
             return func(*args, **(kwargs or {}))
         x, state, weights, bias, layers, dropout, training, bidirectional, batch_first = args
         # A packed sequence has its weights where others say whether there are biases

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.errors import DataError, WeightsError, warn
 from zoo.files.downloads import is_offline
@@ -83,6 +83,13 @@ def commit_of(name: str | Path, path: Path) -> str:
     return path.parent.name if str(name).startswith(f"{HUB}:") and path.is_symlink() else ""
 
 
+def license_of(name: str | Path, path: Path) -> str:
+    """Return the license that `zoo push` wrote beside a file that `find` returned; empty for other files."""
+    if not commit_of(name, path):
+        return ""
+    return str(_about(path.with_name(ABOUT)).get("license", ""))
+
+
 def downloaded(name: str, model: HubName, file: str) -> tuple[Path, str]:
     """Return a file of a model in the cache of the client, which downloads it if it is new, and its sha256.
 
@@ -131,13 +138,19 @@ def _checked(name: str, path: Path) -> str:
 
 def _stated_sha256(name: str, about: Path) -> str:
     """Return the sha256 of the weights that a config.json states. Raises WeightsError if it is not of zoo."""
+    stated = _about(about)
+    if stated.get("library_name") != LIBRARY or "sha256" not in stated:
+        raise _foreign(name, f"its {ABOUT} does not name the library {LIBRARY}")
+    return str(stated["sha256"])
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Return what a config.json states; nothing if it is not JSON data of that form."""
     try:
-        stated = json.loads(read_regular(about, most=1 << 20))
-        if stated["library_name"] == LIBRARY:
-            return str(stated["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    raise _foreign(name, f"its {ABOUT} does not name the library {LIBRARY}")
+        stated = json.loads(read_regular(path, most=1 << 20))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
 
 
 def _foreign(name: str, why: str) -> WeightsError:

@@ -18,9 +18,12 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
+from torch.nn import functional as F
 
 import zoo
 from zoo.errors import OptionError, RunError, SpecError, UnknownName, WeightsError, ZooWarning
+from zoo.interfaces import HasViews, make_task
+from zoo.models.hooks import evaluating
 from zoo.training.clock import Clock
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
@@ -428,7 +431,29 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
     assert lstm.model.evaluate("val")["metrics"] == lstm.result.metrics["val"]
 
 
+def test_other_views_are_used_only_of_the_images_that_the_model_is_unsure_of(net: zoo.Run) -> None:
+    task, card = make_task(net.registry, "classification"), net.model.card
+    assert isinstance(task, HasViews)
+    data = zoo.open_dataset(card.dataset.name, progress=False, **card.dataset.options)
+    (batch,) = task.eval_batches(data, "val")
+    module = net.model.module
+    with torch.inference_mode(), evaluating(module):
+        logits, of_views = module(batch.inputs), task.views(module)(batch.inputs)
+    highest = logits.softmax(1).amax(1)
+    below = float(highest.median()) + 1e-4
+    unsure = highest < below
+    assert 0 < unsure.sum() < len(unsure)
+    expected = torch.where(unsure[:, None], of_views, logits)
+    found = net.model.evaluate("val", tta=True, tta_below=below, progress=False)["metrics"]
+    assert found["loss"] == pytest.approx(F.cross_entropy(expected, batch.targets).item(), rel=1e-5)
+    plain = net.model.evaluate("val", progress=False)["metrics"]
+    assert net.model.evaluate("val", tta=True, tta_below=0, progress=False)["metrics"] == plain
+    assert found != plain
+
+
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run) -> None:
+    with pytest.raises(OptionError, match=r"tta_below requires tta \(got tta_below=0\.5\)"):
+        net.model.evaluate("val", tta_below=0.5)
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="text/stdlib is for language-modeling"):

@@ -16,7 +16,7 @@ from tests.configs import configured
 from tests.unit.plugins.test_average_precision import plain
 from zoo.api.entry_description import describe
 from zoo.config.train_config import TrainConfig
-from zoo.errors import SpecError
+from zoo.errors import OptionError, SpecError
 from zoo.evaluation.measure import measure, numbers
 from zoo.evaluation.measure import metrics_of as checked_metrics
 from zoo.interfaces import Batch
@@ -232,6 +232,8 @@ def test_its_evaluation_has_each_class_and_views(run: zoo.Run) -> None:
     assert [row["class"] for row in result["classes"]] == list(SHAPES)
     assert sum(row["count"] for row in result["classes"]) == int(scenes(**FEW).split("test").labels.sum())
     assert run.model.evaluate("test", tta=True)["metrics"] != result["metrics"]
+    with pytest.raises(OptionError, match="tta_below requires a task whose classes exclude each other"):
+        run.model.evaluate("test", tta=True, tta_below=0.5)
 
 
 def test_maps_are_of_any_of_the_labels(run: zoo.Run) -> None:

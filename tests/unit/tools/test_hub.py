@@ -117,6 +117,13 @@ def test_a_pushed_run_is_a_model_that_loads(hub: FakeHub, way: str, run: Path) -
     assert loaded.path.parent.name == made["commit"]
 
 
+def test_the_card_of_a_model_on_the_hub_has_the_license_of_its_push(hub: FakeHub, run: Path) -> None:
+    push(run)
+    assert "license" not in zoo.card(NAME, measure=False, progress=False).fields
+    push(run, license="MIT")
+    assert zoo.card(NAME, measure=False, progress=False).fields["license"] == "MIT"
+
+
 def test_the_readme_has_the_card_and_what_the_hub_reads(run: Path, pushed: dict[str, bytes]) -> None:
     from huggingface_hub import ModelCard, ModelCardData
 

@@ -25,6 +25,7 @@ _MARK = "<!-- written by `zoo push`, which replaces this file unless it was edit
 def about(card: Card, spec: WeightsSpec) -> bytes:
     """Return config.json, whose downloads the Hub counts, and by which `hf:` recognizes a model of zoo."""
     facts = {"library_name": LIBRARY, "architecture": card.architecture, "task": card.task}
+    facts |= {"license": spec.license} if spec.license else {}
     return f"{readable_json(facts | {'weights': WEIGHTS, 'sha256': spec.sha256})}\n".encode()
 
 

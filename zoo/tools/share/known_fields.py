@@ -13,7 +13,7 @@ from zoo.data.vocabulary import WritesText
 from zoo.files.cards import Card
 from zoo.processors import ReadsInputs, make_processor
 from zoo.registry.changed_options import changed_options
-from zoo.registry.hub_weights import commit_of
+from zoo.registry.hub_weights import commit_of, license_of
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import published_spec
@@ -56,7 +56,7 @@ def known_fields(
         "task": _about(registry, "task", card.task),
         "architecture": _about(registry, "architecture", card.architecture),
         "dataset": _about(registry, "dataset", card.dataset.name) | own,
-        "license": published.license if published else "",
+        "license": published.license if published else license_of(weights, path),
         "classes": [*map(str, classes)] if isinstance(classes, list) else [],
         **_commands(shlex.quote(str(name)), card, registry, published, exported=exported),
         "limits": _limits(card, registry),
