@@ -34,7 +34,6 @@ BETTER_THAN = {
     "cifar10-resnet-lite": ("accuracy", 0.5),
     "cifar10-resnet-lite-wide": ("accuracy", 0.33),
     "cifar10-resnet20": ("accuracy", 0.5),
-    "cifar10-resnet32": ("accuracy", 0.5),
     "cifar10-resnet56": ("accuracy", 0.45),
     "cifar10-airbench": ("accuracy", 0.5),
     "shapes-resnet20": ("accuracy", 0.5),

@@ -41,9 +41,9 @@ def command(
     pairs.
 
     \b
-    zoo compare cifar10-resnet20 cifar10-resnet32
+    zoo compare cifar10-resnet20 cifar10-resnet56
     zoo compare nietzsche-gru nietzsche-lstm
-    zoo compare runs/resnet20-seeds runs/resnet32-seeds
+    zoo compare runs/resnet20-seeds runs/resnet56-seeds
     """
     found = compare(*weights, progress=session.progress, registry=session.registry, **settings)
     print_json(found.to_dict()) if as_json else _print(found)
