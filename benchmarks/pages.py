@@ -111,6 +111,14 @@ def _claims(unit: str, value: str, difference: str) -> Table:
     return Table("lesson_claims", "claim", columns, unit)
 
 
+PERCENT, LOSS = "{value:.1f}%", "{value:.4f}"
+
+
+def _coverage(unit: str, counts: tuple[int, ...]) -> Table:
+    figures = [f"{count:,} {unit}" for count in counts]
+    return Table("coverage", "interval", tuple(Column(figure, figure, PERCENT) for figure in figures))
+
+
 def _by_time(unit: str, value: str) -> Table:
     columns = [Column(f"{budget:g} s", f"after {budget:g} s", value) for budget in (7.5, 15, 30, 60)]
     epoch = Column("seconds per epoch", "seconds per epoch", "{value:.1f}")
@@ -125,7 +133,6 @@ SCALED = (
 )
 LSTM = "2×512 LSTM, 3.3 M parameters, batches of 64 × 16 characters"
 WIDE = "resnet-lite-wide, 2.0 M parameters, batches of 128 images"
-PERCENT, LOSS = "{value:.1f}%", "{value:.4f}"
 FORWARD = "relative to the forward pass"
 TABLES: dict[str, Table | Scaling] = {
     "activations": Table(
@@ -157,6 +164,8 @@ TABLES: dict[str, Table | Scaling] = {
             Column(FORWARD, "resnet20, beside the forward pass", "{value:.2f}"),
         ),
     ),
+    "coverage, items": _coverage("items", (300, 1_000, 3_000, 10_000)),
+    "coverage, tokens": _coverage("tokens", (2_000, 10_000)),
     "finetuning": Table(
         "finetuning",
         "weights | classes differ in",

@@ -24,7 +24,6 @@ MODELS = ("cifar10-resnet-lite", "cifar10-convnet-bn-deep")
 DIFFERENCE, DISAGREEING = 0.015, (0.1, 0.2, 0.28)
 # Data sets that are resampled together
 AT_A_TIME = 500
-HITS = "contain the true value"
 
 
 @benchmark(minutes=40)
@@ -39,16 +38,17 @@ def coverage(*, sets: int = 10_000) -> Iterator[Row]:
         for share in (0.5, 0.8, 0.9, 0.95, 0.98):
             draws = np.random.default_rng(0).binomial(count, share, sets)
             hits = sum(low <= share <= high for low, high in (wilson(int(each), count) for each in draws))
-            yield share_of(f"Wilson, {share:.0%}, {count:,} items", HITS, hits, sets)
+            yield share_of(f"Wilson, an accuracy of {share:.0%}", f"{count:,} items", hits, sets)
     for count in (300, 1_000, 3_000):
         hits = sum(_contained(values, math.exp(0.5), blocks=False) for values in _skewed(count, sets))
-        yield share_of(f"log-normal loss, {count:,} items", HITS, hits, sets)
+        yield share_of("bootstrap, a skewed (log-normal) loss", f"{count:,} items", hits, sets)
     for coefficient in (0.0, 0.3, 0.6, 0.9):
         for count in (2_000, 10_000):
             hits = sum(
                 _contained(values, 1.0, blocks=True) for values in _dependent(coefficient, count, sets)
             )
-            yield share_of(f"autocorrelation {coefficient}, {count:,} tokens", HITS, hits, sets)
+            case = f"block bootstrap, an autocorrelation of {coefficient:g}"
+            yield share_of(case, f"{count:,} tokens", hits, sets)
     for count in (300, 1_000):
         f1, iou = np.random.default_rng(5), np.random.default_rng(6)
         hits_f1 = hits_iou = 0
@@ -59,8 +59,8 @@ def coverage(*, sets: int = 10_000) -> Iterator[Row]:
             # of wrong pixels, 0.2 in the mean
             wrong = torch.from_numpy(iou.binomial(64, iou.beta(2, 8, shape))).double()
             hits_iou += _ratios_contained({"right": 64.0 - wrong, "wrong": wrong}, 2, 0.8 / 1.2)
-        yield share_of(f"F1, {count:,} images", HITS, hits_f1, sets)
-        yield share_of(f"mean IoU, {count:,} images", HITS, hits_iou, sets)
+        yield share_of("bootstrap, F1", f"{count:,} items", hits_f1, sets)
+        yield share_of("bootstrap, mean IoU", f"{count:,} items", hits_iou, sets)
     yield from _of_scores(sets // 10)  # a resample is slow to score
 
 
@@ -79,7 +79,7 @@ def _of_scores(sets: int) -> Iterator[Row]:
             sums = resampled({"histograms": places(*drawn(count))}, {"histograms": (2, 1, BINS)})
             low, high = percentiles([float(average_precision(each["histograms"])) for each in sums], count)
             hits += low <= truth <= high
-        yield share_of(f"average precision, {count:,} images", HITS, hits, sets)
+        yield share_of("bootstrap, average precision", f"{count:,} items", hits, sets)
 
 
 def _ratios_contained(items: Mapping[str, Tensor], weight: int, truth: float) -> int:
