@@ -48,7 +48,7 @@ BETTER_THAN = {
 
 NUMBERS = {
     "four": 4, "six": 6, "eight": 8, "nine": 9, "ten": 10, "fourteen": 14, "fifteen": 15,
-    "seventeen": 17, "twenty-four": 24, "thirty": 30, "forty": 40,
+    "seventeen": 17, "thirty": 30, "forty": 40,
 }  # fmt: skip
 
 
