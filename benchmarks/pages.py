@@ -119,12 +119,6 @@ def _coverage(unit: str, counts: tuple[int, ...]) -> Table:
     return Table("coverage", "interval", tuple(Column(figure, figure, PERCENT) for figure in figures))
 
 
-def _by_time(unit: str, value: str) -> Table:
-    columns = [Column(f"{budget:g} s", f"after {budget:g} s", value) for budget in (7.5, 15, 30, 60)]
-    epoch = Column("seconds per epoch", "seconds per epoch", "{value:.1f}")
-    return Table("within_a_minute", "recipe", (*columns, epoch), unit)
-
-
 SCALED = (
     ("computation, ms", "computation"),
     ("messages, ms", "messages"),
@@ -211,8 +205,6 @@ TABLES: dict[str, Table | Scaling] = {
         "weights | views",
         (Column("accuracy", "accuracy", "{value:.2f}%"), Column("time", "time", "{value:.2f}")),
     ),
-    "within_a_minute, images": _by_time("% accuracy", PERCENT),
-    "within_a_minute, text": _by_time("nats", "{value:.3f}"),
 }
 
 
