@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import math
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -43,10 +44,10 @@ class Declared(NamedTuple):
             elif isinstance(default, bool):
                 parser.add_argument(flag, action="store_true")
             elif isinstance(default, tuple):
-                parser.add_argument(flag, nargs="+", type=type(default[0]), default=default)
+                parser.add_argument(flag, nargs="+", type=_type_like(default[0]), default=default)
             else:
-                type_ = _positive if type(default) is int and default else type(default)
-                parser.add_argument(flag, type=type_, default=default, help=f"default: {default}")
+                help_ = f"default: {default}"
+                parser.add_argument(flag, type=_type_like(default), default=default, help=help_)
         return parser
 
     def rows(self, given: dict[str, Any]) -> Iterator[Row]:
@@ -57,11 +58,20 @@ class Declared(NamedTuple):
         return function(*(names[0] if names else ()), **options)
 
 
-def _positive(text: str) -> int:
-    """Return a number such as that of rounds."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be at least 1 (got {text})")
-    return int(text)
+def _type_like(default: Any) -> Callable[[str], Any]:
+    """Return the type of a default; numbers like those of rounds or seconds must be positive, as it is."""
+    kind = type(default)
+    if kind not in (int, float) or not default:
+        return kind
+
+    def positive(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"must be more than 0 (got {text})")
+        return number
+
+    positive.__name__ = kind.__name__  # argparse's message for what is no number
+    return positive
 
 
 def declared() -> dict[str, Declared]:

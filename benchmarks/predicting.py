@@ -31,6 +31,7 @@ from benchmarks.measuring import (
 from benchmarks.rows import Row
 from benchmarks.training_speed import GIVEN_BACK
 from zoo import Model, Registry
+from zoo.errors import OptionError
 from zoo.interfaces import Batch, CarriesState, make_task
 
 NAME = "cifar10-resnet20"
@@ -221,6 +222,8 @@ def views(*names: str, rounds: int = 3) -> Iterator[Row]:
     ways["six"] = {"tta": True}
     for name in names or (NAME, "cifar10-airbench"):
         model, found = zoo.load(name, device="cpu", progress=False), dict[str, float]()
+        if "accuracy" not in model.card.metrics.get("test", {}):
+            raise OptionError(f"{name} has no test accuracy", hint="name weights of a classifier")
         evaluate = partial(_evaluate_into, found, model)
         times = in_turn({way: partial(evaluate, way, **more) for way, more in ways.items()}, rounds)
         for way, accuracy in found.items():

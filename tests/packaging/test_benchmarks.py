@@ -54,10 +54,12 @@ def test_an_unknown_benchmark_is_refused() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--rounds", "0"], "argument --rounds: must be at least 1 (got 0)"),
-        (["--rounds", "many"], "argument --rounds: must be at least 1 (got many)"),
-        (["--out", "nowhere/rows"], "nowhere/rows cannot be written"),
-        (["--out", "text"], "text cannot be read: JSON is malformed"),
+        (["listing", "--rounds", "0"], "argument --rounds: must be more than 0 (got 0)"),
+        (["listing", "--rounds", "many"], "argument --rounds: invalid int value: 'many'"),
+        (["language_models", "--minutes", "-1"], "argument --minutes: must be more than 0 (got -1)"),
+        (["within_a_minute", "--budgets", "8", "nan"], "argument --budgets: must be more than 0 (got nan)"),
+        (["listing", "--out", "nowhere/rows"], "nowhere/rows cannot be written"),
+        (["listing", "--out", "text"], "text cannot be read: JSON is malformed"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_measured(
@@ -65,7 +67,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_measured(
 ) -> None:
     (tmp_path / "text").write_text("no rows\n")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "listing", *words],
+        [sys.executable, "-m", "benchmarks", *words],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
