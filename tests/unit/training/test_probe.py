@@ -14,6 +14,7 @@ import zoo
 from zoo.config.train_config import TrainConfig
 from zoo.errors import ZooWarning
 from zoo.registry.registry import Registry
+from zoo.training import probe
 from zoo.training.probe import fit_last_layer
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
@@ -57,6 +58,22 @@ def test_the_last_layer_alone_changes_and_is_the_same_each_time(registry: Regist
     assert [name for name in fresh if not torch.equal(fresh[name], one[name])] == NEW
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert all(p.grad is None for p in models[0].parameters())
+
+
+def test_of_penalties_that_few_images_cannot_tell_apart_the_strongest_is_chosen(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitted(*penalties: float) -> tuple[float, nn.Module]:
+        monkeypatch.setattr(probe, "PENALTIES", penalties)
+        model = network()
+        return fit_last_layer(model, TASK, shapes(registry, 100), NEW) or 0.0, model
+
+    (strong, expected), (weak, _), (chosen, model) = fitted(3.0), fitted(0.1), fitted(3.0, 0.1)
+    assert weak < strong  # 20 images judge
+    assert chosen == strong
+    assert all(
+        torch.equal(one, other) for one, other in zip(model.parameters(), expected.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
