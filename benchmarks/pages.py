@@ -119,6 +119,13 @@ def _coverage(unit: str, counts: tuple[int, ...]) -> Table:
     return Table("coverage", "interval", tuple(Column(figure, figure, PERCENT) for figure in figures))
 
 
+def _by_time(unit: str, value: str) -> Table:
+    times = [Column(f"{seconds:g} s", f"after {seconds:g} s", value) for seconds in (7.5, 15, 30, 60)]
+    return Table(
+        "within_a_minute", "recipe", (*times, Column("an epoch", "seconds per epoch", "{value:.1f} s")), unit
+    )
+
+
 SCALED = (
     ("computation, ms", "computation"),
     ("messages, ms", "messages"),
@@ -205,6 +212,8 @@ TABLES: dict[str, Table | Scaling] = {
         "weights | views",
         (Column("accuracy", "accuracy", "{value:.2f}%"), Column("time", "time", "{value:.2f}")),
     ),
+    "within_a_minute, images": _by_time("% accuracy", PERCENT),
+    "within_a_minute, text": _by_time("nats", "{value:.3f}"),
 }
 
 

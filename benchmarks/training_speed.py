@@ -84,7 +84,7 @@ class Contest:
         self.text = self.entry.spec.task == "language-modeling"
         self.dataset = "nietzsche" if self.text else "cifar10"
         whole = open_dataset(registry.dataset(self.dataset), {})
-        self.config = registry.usual_config(registry.architecture(like or name)).replace({"epochs": 1})
+        self.config = registry.usual_config(registry.architecture(like or name))
         items = self.config.batch_size * STEPS.get(like or name, 250)
         self.data = Part(whole, items * (self.config.groups["text"].bptt if self.text else 1) + 1)
         self.spec = registry.task(self.entry.spec.task)
@@ -92,10 +92,11 @@ class Contest:
         self.batches = list(self.task.train_batches(self.data, self.config, seed=0, epoch=0, device=device))
 
     def zoo(self) -> None:
-        """Train as `zoo train` does."""
+        """Train for an epoch, as `zoo train` does in a training of the usual length."""
         identity = RunIdentity(recipe=Recipe(architecture=self.entry.name, dataset=self.dataset))
         with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
-            fit(self.build(), self.task, self.data, self.config, host=Host(store=store), device=self.device)
+            host = Host(store=store, stop_after=1)
+            fit(self.build(), self.task, self.data, self.config, host=host, device=self.device)
 
     def bare(self) -> None:
         """Train with as little code as possible."""

@@ -20,6 +20,7 @@ from benchmarks.rows import Row
 from zoo import Recipe, Registry
 from zoo.data.opening import open_dataset
 from zoo.errors import Diverged
+from zoo.evaluation.measure import measure
 from zoo.interfaces import make_task
 
 __all__ = ["Remembered", "Training"]
@@ -356,6 +357,23 @@ def language_models(
             yield Row(case, "test loss", loss, "nats", found["count"], *interval)
             yield Row(case, "bits per character", found["metrics"]["bits_per_char"])
             yield median_of(case, "sampling", rates[case], "characters/s")
+
+
+@benchmark(minutes=1, needs="tinyshakespeare")
+def windows_of_nanogpt(*, length: int = 256) -> Iterator[Row]:
+    """Loss of `tinyshakespeare-awd-lstm` in windows of 256 characters, as nanoGPT measures its own.
+
+    Each window starts from an empty state, and the loss is the mean over all of its positions. nanoGPT draws
+    windows at random from the last tenth of the text; these cover the whole tenth.
+    """
+    model = zoo.load("tinyshakespeare-awd-lstm", progress=False)
+    registry = Registry.discover()
+    dataset = open_dataset(registry.dataset(TEXT), {"splits": [90, 10, 0]})
+    carried = make_task(registry, "language-modeling")
+    cut = carried.as_trained({"batching": "sections", "bptt": length})
+    for figure, task in (("state carried over", carried), ("windows", cut)):
+        found = measure(model.module, task, dataset, "val")
+        yield Row("tinyshakespeare-awd-lstm", figure, found.metrics["loss"], "nats", found.count)
 
 
 def _sampled(model: zoo.Model, characters: int = 500) -> float:

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/explanation/char-rnn.md and docs/explanation/convnets.md.
+"""Draw the figures of the two lessons' pages, and the curves of docs/how-to/choose-a-model.md.
 
     OMP_NUM_THREADS=1 python -m sitegen.lectures [NAME ...] [--out docs/images/lectures]
 
@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 import zoo
+from benchmarks.rows import latest, read
 from zoo.files import style
 from zoo.interfaces import Subject
 from zoo.models.hooks import untouched, watching
@@ -416,6 +417,34 @@ def cam_as_a_sum() -> bytes:
     return style.png(figure)
 
 
+def within_a_minute() -> bytes:
+    """Plot what networks reach in a training of some seconds, from the rows of the benchmark."""
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {"% accuracy": {}, "nats": {}}
+    for (benchmark, case, figure), found in latest(read()).items():
+        if benchmark == "within_a_minute" and figure.startswith("after "):
+            points = curves[found.row.unit].setdefault(case.partition("-")[2], [])
+            points.append((float(figure.split()[1]), found.row.value))
+    about = "CIFAR-10: accuracy in percent; Nietzsche: loss in nats per character; validation split"
+    figure = style.figure(9, 3.6, title="What a training of at most a minute reaches", subtitle=about)
+    for axes, (unit, lines) in zip(figure.subplots(1, 2), curves.items(), strict=True):
+        style.tidy(axes, frame=True)
+        ends = sorted((points[-1][1], name) for name, points in lines.items())
+        lowest, highest = ends[0][0], ends[-1][0]
+        room, place = (highest - lowest) / 14, float("-inf")
+        for value, name in ends:
+            seconds, values = zip(*lines[name], strict=True)
+            (line,) = axes.plot(seconds, values, marker="o", ms=3, lw=1.5)
+            place = max(value, place + room)  # so that names do not overlap
+            axes.text(64, place, name, va="center", color=line.get_color(), fontsize=style.SMALL)
+        times = (7.5, 15, 30, 60)
+        axes.set(
+            xscale="log", xlabel="seconds of training", xticks=times, xticklabels=[f"{t:g}" for t in times]
+        )
+        axes.minorticks_off()
+        axes.set_ylabel("accuracy, %" if unit == "% accuracy" else "loss, nats per character")
+    return style.png(figure)
+
+
 FIGURES: dict[str, Callable[[], bytes]] = {
     "batching": batching,
     "unrolled": unrolled,
@@ -430,6 +459,7 @@ FIGURES: dict[str, Callable[[], bytes]] = {
     "residual-block": residual_block,
     "residual-layers": residual_layers,
     "cam-as-a-sum": cam_as_a_sum,
+    "within-a-minute": within_a_minute,
 }
 
 
