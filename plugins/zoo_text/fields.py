@@ -34,6 +34,13 @@ class TextFields:
         inherited=True,
         on_resume="restarts-epoch",
     )
+    random_offset: bool = option(
+        False,
+        "begin each epoch at a random one of the first `bptt` tokens, so that step boundaries differ between "
+        "epochs while all steps have the same length.",
+        inherited=True,
+        on_resume="restarts-epoch",
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)

@@ -101,6 +101,25 @@ def test_jitter_of_a_tiny_bptt_still_covers_the_text(bptt: int) -> None:
     assert all(len(batch.inputs) for batch in batches)
 
 
+@pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])
+def test_a_random_offset_moves_the_borders_of_steps_in_each_epoch(batching: str) -> None:
+    def begins(epoch: int) -> list[int]:
+        batches = train(3000, epoch=epoch, bptt=40, batching=batching, random_offset=True)
+        assert {len(batch.inputs) for batch in batches[:-1]} == {40}
+        return sorted(int(start) for batch in batches for start in batch.inputs[0])
+
+    assert begins(0) == begins(0)
+    first = {begins(epoch)[0] for epoch in range(9)}
+    assert len(first) > 4
+    assert max(first) < 40
+
+
+def test_a_random_offset_leaves_enough_of_a_short_text() -> None:
+    for epoch in range(20):
+        assert train(6, epoch=epoch, random_offset=True)
+        assert train(9, epoch=epoch, bptt=8, batching="sections", random_offset=True)
+
+
 def test_evaluation_predicts_each_token_but_the_first_once() -> None:
     for length in range(2, 201):
         batches = list(TASK.lane_batches(torch.arange(length), lanes=16, steps=5))

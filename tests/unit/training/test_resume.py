@@ -57,7 +57,13 @@ FAMILIES = {
     "min-gru by sections": {
         "architecture": "charrnn/min-gru",
         "model": {"hidden_size": 8, "num_layers": 2},
-        "train": {"batch_size": 4, "bptt": 12, "batching": "sections", "optimizer": "adam"},
+        "train": {
+            "batch_size": 4,
+            "bptt": 12,
+            "batching": "sections",
+            "random_offset": True,
+            "optimizer": "adam",
+        },
     },
     "gru by windows": {
         "architecture": "charrnn/gru",
