@@ -32,7 +32,11 @@ class Cache(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Add up the values of all tokens so far, weighted by how well their keys match the token's query."""
+    """Add up the values of all tokens so far, weighted by how well their keys match the token's query.
+
+    Queries and keys are normalized, so that no token gets all of the weight early in training (Henry et al.
+    2020, "Query-Key Normalization for Transformers", arXiv 2010.04245).
+    """
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -44,6 +48,7 @@ class Attention(nn.Module):
         """Map (B, T, H) to (B, T, H), and write into `cached`, (2, B, heads, context, H / heads)."""
         split = self.project(x).unflatten(2, (3, self.heads, -1))
         query, key, value = split.permute(2, 0, 3, 1, 4)  # each (B, heads, T, H / heads)
+        query, key = F.rms_norm(query, query.shape[-1:]), F.rms_norm(key, key.shape[-1:])
         tokens, mask = x.shape[1], None
         if cached is not None:
             cached[:, :, :, start : start + tokens] = torch.stack((key, value)).detach()
@@ -74,6 +79,9 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Embeddings of tokens and positions, blocks, and a linear layer with the weights of the token embedding.
 
+    What a block adds to its input is 0 before training, so that deep networks begin as shallow ones (Zhang et
+    al. 2019, "Fixup Initialization", arXiv 1901.09321).
+
     Args:
         context: maximum number of tokens that the model can read, since each position is learned.
 
@@ -101,11 +109,10 @@ class GPT(nn.Module):
         self.head = nn.Linear(hidden_size, vocab_size, bias=False)
         self.dropout = nn.Dropout(dropout)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:  # what adds to a sum over all layers starts smaller with more layers
-                adds = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(parameter, std=0.02 / (2 * num_layers) ** 0.5 if adds else 0.02)
-            elif name.endswith("bias"):
+            if name.endswith(("bias", "out.weight", "down.weight")):
                 nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02)
         self.head.weight = self.tokens.weight
 
     def forward(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache | None]:

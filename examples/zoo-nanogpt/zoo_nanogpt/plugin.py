@@ -8,12 +8,13 @@ CONTEXT = 128
 TRAINING = {
     "epochs": 10,
     "batch_size": 16,
-    "optimizer": "adamw",
+    "optimizer": "muon",
     "lr": 3e-3,
     "weight_decay": 0.1,
     "schedule": "one-cycle",
     "clip_grad_norm": 1.0,
     "bptt": CONTEXT,  # a shorter one would leave the later positions untrained
+    "random_offset": True,  # otherwise each epoch would have the same contexts
 }
 
 
