@@ -11,7 +11,7 @@ Windows and sections are shuffled each epoch and start from a hidden state of ze
 start to end; stopping the gradient at each border is truncated backpropagation through time (Williams & Peng
 1990). All streams have the same length, so that a carried state always fits; up to `batch_size` - 1 tokens at
 the end of the text are not used. Tokens after the last whole section are not used either. With
-`random_offset`, an epoch does not begin at the first token of the text.
+`random_offset`, streams and sections begin at a random one of the first `bptt` tokens in each epoch.
 
 Source: fast.ai deep learning course, lesson 6.
 """
@@ -79,7 +79,7 @@ def batch_text(
     if len(tokens) <= text.bptt:
         message = f"the training split must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
         raise DataError(message, hint=f"use a longer text, or lower --bptt to {len(tokens) - 1}")
-    if text.random_offset:
+    if text.random_offset and text.batching != "windows":  # those begin at every token anyway
         room = len(tokens) - max(text.bptt, config.batch_size)  # enough must remain
         generator = torch.Generator().manual_seed(seed_for(seed, "offset", epoch))
         tokens = tokens[int(torch.randint(max(1, min(text.bptt, room)), (), generator=generator)) :]

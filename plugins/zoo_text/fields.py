@@ -37,7 +37,7 @@ class TextFields:
     random_offset: bool = option(
         False,
         "begin each epoch at a random one of the first `bptt` tokens, so that step boundaries differ between "
-        "epochs while all steps have the same length.",
+        "epochs while all steps have the same length (not for `windows`, which begin at every token).",
         inherited=True,
         on_resume="restarts-epoch",
     )

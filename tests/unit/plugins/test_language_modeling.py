@@ -101,7 +101,7 @@ def test_jitter_of_a_tiny_bptt_still_covers_the_text(bptt: int) -> None:
     assert all(len(batch.inputs) for batch in batches)
 
 
-@pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])
+@pytest.mark.parametrize("batching", ["stateful", "sections"])
 def test_a_random_offset_moves_the_borders_of_steps_in_each_epoch(batching: str) -> None:
     def begins(epoch: int) -> list[int]:
         batches = train(3000, epoch=epoch, bptt=40, batching=batching, random_offset=True)
@@ -112,6 +112,12 @@ def test_a_random_offset_moves_the_borders_of_steps_in_each_epoch(batching: str)
     first = {begins(epoch)[0] for epoch in range(9)}
     assert len(first) > 4
     assert max(first) < 40
+
+
+def test_a_random_offset_drops_no_window() -> None:
+    for epoch in range(5):
+        batches = train(30, epoch=epoch, batching="windows", random_offset=True)
+        assert sorted(int(start) for batch in batches for start in batch.inputs[0]) == list(range(26))
 
 
 def test_a_random_offset_leaves_enough_of_a_short_text() -> None:
