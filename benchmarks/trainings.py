@@ -368,7 +368,8 @@ def windows_of_nanogpt(*, length: int = 256) -> Iterator[Row]:
     """
     model = zoo.load("tinyshakespeare-awd-lstm", progress=False)
     registry = Registry.discover()
-    dataset = open_dataset(registry.dataset(TEXT), {"splits": [90, 10, 0]})
+    trained = model.card.dataset
+    dataset = open_dataset(registry.dataset(trained.name), trained.options)
     carried = make_task(registry, "language-modeling")
     cut = carried.as_trained({"batching": "sections", "bptt": length})
     for figure, task in (("state carried over", carried), ("windows", cut)):
