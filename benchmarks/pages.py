@@ -1,4 +1,4 @@
-"""Tables and figures of the documentation, written from the rows of `results.jsonl`.
+"""Tables and figures of the documentation, written from the rows of `results.jsonl` and published weights.
 
 A page marks what is generated. A table, whose layout is in `TABLES` below:
 
@@ -16,11 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import mean, stdev
 from typing import NamedTuple
 
-from benchmarks.rows import ROOT, Result, Row, latest, read
+from benchmarks.rows import ROOT, Origin, Result, Row, latest, read
+from zoo import Registry
 
-__all__ = ["PAGES", "TABLES", "Column", "Scaling", "Table", "render", "write"]
+__all__ = ["PAGES", "TABLES", "Column", "Scaling", "Table", "render", "rows_of_pages", "write"]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _MARKED = re.compile(r"(<!-- benchmark: (?P<what>[^\n]*?) -->)(?P<text>.*?)(<!-- end -->)", re.S)
@@ -44,12 +46,14 @@ class Table(NamedTuple):
     Attributes:
         heading: the heading of the cases' column; of several, with bars between them as in the cases.
         unit: show only cases that have a row of this unit.
+        names: the cases are names for commands, and are written as code.
     """
 
     benchmark: str
     heading: str
     columns: tuple[Column, ...]
     unit: str = ""
+    names: bool = False
 
     def lines(self, rows: Rows) -> Iterator[str]:
         """Yield the lines of the table."""
@@ -60,7 +64,7 @@ class Table(NamedTuple):
         for case in dict.fromkeys(case for case, row in own if self.unit in ("", row.unit)):
             cells = [self._cell(rows, case, column) for column in self.columns]
             if any(cells):
-                yield f"| {' | '.join([case, *cells])} |"
+                yield f"| {' | '.join([f'`{case}`' if self.names else case, *cells])} |"
 
     def _cell(self, rows: Rows, case: str, column: Column) -> str:
         found = rows.get((self.benchmark, case, column.figure))
@@ -111,7 +115,7 @@ def _claims(unit: str, value: str, difference: str) -> Table:
     return Table("lesson_claims", "claim", columns, unit)
 
 
-PERCENT, LOSS = "{value:.1f}%", "{value:.4f}"
+PERCENT, LOSS, RATE = "{value:.1f}%", "{value:.4f}", "{value:.2g}"
 
 
 def _coverage(unit: str, counts: tuple[int, ...]) -> Table:
@@ -124,6 +128,46 @@ def _by_time(unit: str, value: str) -> Table:
     return Table(
         "within_a_minute", "recipe", (*times, Column("an epoch", "seconds per epoch", "{value:.1f} s")), unit
     )
+
+
+def _by_seed(row: Row) -> str:
+    """Return the mean and the standard deviation of several seeds, or the result of one."""
+    digits, unit = (2, "%") if row.unit == "% accuracy" else (4, "")
+    if row.low is None or row.high is None:
+        return f"{row.value:.{digits}f}{unit}"
+    return f"{row.value:.{digits}f} ± {(row.high - row.low) / 2:.{digits}f}{unit} over {row.count} seeds"
+
+
+def _percent_or_nats(row: Row) -> str:
+    return f"{row.value:.1f}%" if row.unit == "points" else f"{row.value:.3f}"
+
+
+def _points_or_nats(row: Row) -> str:
+    return f"{row.value:.1f}" if row.unit == "points" else f"{row.value:.3f}"
+
+
+def _published(dataset: str, *results: Column) -> Table:
+    number = "{value:,.0f}"
+    columns = (Column("parameters", "parameters", number), Column("epochs", "epochs", number), *results)
+    return Table(f"published {dataset}", "weights", columns, names=True)
+
+
+NOTEBOOK = "in the lesson's notebook"
+ELSEWHERE = {
+    "cifar10-mlp": f"46.92% {NOTEBOOK}",
+    "cifar10-convnet": f"59.92% {NOTEBOOK}",
+    "cifar10-convnet-bn": f"68.14% {NOTEBOOK}",
+    "cifar10-convnet-bn-deep": f"64.61% {NOTEBOOK}",
+    "cifar10-resnet-lite": f"73.63% {NOTEBOOK}, 82.23% after 41 epochs",
+    "cifar10-resnet-lite-wide": f"82.95% {NOTEBOOK}, after 41 epochs",
+    "cifar10-resnet20": "91.25% in the paper, after 160 epochs",
+    "cifar10-resnet56": "93.03% in the paper, after 160 epochs",
+    "cifar10-airbench": "94.0% in Jordan's implementation, after 9.9 epochs and with test-time augmentation",
+}
+
+
+def _elsewhere(row: Row) -> str:
+    return ELSEWHERE.get(row.case, "")
 
 
 SCALED = (
@@ -191,6 +235,21 @@ TABLES: dict[str, Table | Scaling] = {
     ),
     "lesson_claims, images": _claims("% accuracy", PERCENT, "+.1f"),
     "lesson_claims, text": _claims("nats", "{value:.3f}", "+.3f"),
+    "lr_find_regret": Table(
+        "lr_find_regret",
+        "recipe",
+        (
+            Column("best rate", "best rate", RATE),
+            Column("metric", "metric at the best rate", _percent_or_nats),
+            Column("`minimum`", "minimum", RATE),
+            Column("regret", "regret of minimum", _points_or_nats),
+            Column("`valley`", "valley", RATE),
+            Column("regret", "regret of valley", _points_or_nats),
+            Column("`steep`", "steep", RATE),
+            Column("regret", "regret of steep", _points_or_nats),
+        ),
+        names=True,
+    ),
     "pointing": Table(
         "pointing",
         "analyzer",
@@ -202,6 +261,15 @@ TABLES: dict[str, Table | Scaling] = {
     ),
     "processes, lstm": Scaling("processes", "lstm", LSTM, SCALED, (1, 2, 8, 64)),
     "processes, resnet-lite-wide": Scaling("processes", "resnet-lite-wide", WIDE, SCALED, (1, 2, 8, 64)),
+    "published, cifar10": _published(
+        "images/cifar10",
+        Column("test accuracy", "result", _by_seed),
+        Column("elsewhere", "result", _elsewhere),
+    ),
+    "published, nietzsche": _published(
+        "text/nietzsche", Column("test loss, nats per character", "result", _by_seed)
+    ),
+    "quality": Table("quality", "recipe", (Column("test accuracy", "test accuracy", PERCENT),), names=True),
     "skip_connections": Table(
         "skip_connections",
         "residual layers",
@@ -233,9 +301,36 @@ def render(text: str, rows: Rows) -> str:
     return _MARKED.sub(written, text)
 
 
+def rows_of_pages() -> Rows:
+    """Return the last row of each figure, and rows of the published weights, the worst first."""
+    return latest([*read(), *_of_published_weights()])
+
+
+def _of_published_weights() -> Iterator[Result]:
+    """Yield the parameters, the epochs and the result of published weights, on the last split of each."""
+    found: list[tuple[float, str, list[Row]]] = []
+    registry = Registry.discover()
+    for name, spec in registry.catalog.weights.items():
+        recipe = registry.recipe(spec.recipe)
+        metric = registry.task_of(recipe).primary_metric
+        scale, unit = (100, "% accuracy") if metric == "accuracy" else (1, metric)
+        last = [*spec.metrics.values()][-1][metric]
+        seeds = [scale * value for value in spec.by_seed.values()] or [scale * last]
+        average, spread = mean(seeds), stdev(seeds) if len(seeds) > 1 else None
+        bounds = (None, None) if spread is None else (average - spread, average + spread)
+        rows = [
+            Row(name, "parameters", spec.params),
+            Row(name, "epochs", recipe.train["epochs"]),
+            Row(name, "result", average, unit, len(seeds), *bounds),
+        ]
+        found.append((-average if metric == "loss" else average, f"published {recipe.dataset}", rows))
+    for _, benchmark, rows in sorted(found, key=lambda each: each[0]):
+        yield from (Result(row, Origin(benchmark, "", "", "", "")) for row in rows)
+
+
 def write() -> Iterator[tuple[Path, bool]]:
     """Write the pages that have marks, and yield each with whether it changed."""
-    rows = latest(read())
+    rows = rows_of_pages()
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         if "<!-- benchmark:" in text:

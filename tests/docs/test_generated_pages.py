@@ -86,25 +86,3 @@ def test_the_help_of_export_names_each_command_that_takes_an_exported_file() -> 
     sentence = written.partition("such as ONNX, is accepted as WEIGHTS")[2].partition(".")[0]
     commands = ["embed", "eval", "inspect", "predict", "sample", "serve"]
     assert sorted({*re.findall(r"`zoo (\w+)`", sentence)}) == commands
-
-
-@pytest.mark.parametrize(("page", "prefix"), [("convnets", "cifar10-"), ("char-rnn", "")])
-def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: str, prefix: str) -> None:
-    """Accuracy is that of weights.md; of char-rnn.md, whose losses are of another split, parameters alone."""
-    row = re.compile(r"^\| `([\w-]+)` \| ([\d,]+) \| (?:\d+ \| )?(.*?) \|", re.MULTILINE)
-    text = (REFERENCE.parent / "explanation" / f"{page}.md").read_text(encoding="utf-8")
-    published = re.findall(
-        r"^\| `([\w-]+)` \| ([^|(]*?) (?:\(.*?\) )?\| (.*?) \| ([\d,]+) \|",
-        (REFERENCE / "weights.md").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-    shown = {
-        name: (parameters, by_seed if "±" in by_seed else one) for name, one, by_seed, parameters in published
-    }
-    found = {prefix + name: (parameters, value) for name, parameters, value in row.findall(text)}
-    rows = {name: row for name, row in found.items() if name in shown}  # a page may have other tables, too
-    assert len(rows) >= 7
-    for name, (parameters, value) in rows.items():
-        assert parameters == shown[name][0]
-        written = shown[name][1].replace(" %", "%")  # the output of zoo has a space there
-        assert value == written or page == "char-rnn", name

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -16,6 +17,7 @@ from benchmarks import __main__, measuring, pages, rows
 from benchmarks.declared import Declared, declared
 from benchmarks.measuring import benchmark
 from benchmarks.rows import Origin, Result, Row, compare, latest, read
+from zoo import Registry
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = Origin("listing", "python -m benchmarks listing", "0123456789ab", "2026-12-01", "two cores")
@@ -126,7 +128,7 @@ def test_the_docs_name_benchmarks_that_exist() -> None:
 
 
 def test_pages_show_what_the_rows_give() -> None:
-    rows_ = latest(read())
+    rows_ = pages.rows_of_pages()
     stale = [page.name for page in pages.PAGES if pages.render(text := page.read_text(), rows_) != text]
     assert not stale, "run `python -m benchmarks --tables`"
 
@@ -148,6 +150,13 @@ def test_a_figure_and_a_table_are_written_from_the_last_rows() -> None:
     assert pages.render(text, latest([old, new])) == text.replace("1.00", "3.14")
     with pytest.raises(KeyError):
         pages.render(text.replace("zoo list", "zoo show"), latest([old, new]))
+
+
+def test_published_weights_have_the_mean_and_the_deviation_of_their_seeds() -> None:
+    row = pages.rows_of_pages()["published images/cifar10", "cifar10-mlp", "result"].row
+    seeds = [100 * value for value in Registry.discover().catalog.weights["cifar10-mlp"].by_seed.values()]
+    assert (row.value, row.count) == (pytest.approx(mean(seeds), 1e-5), len(seeds))
+    assert row.bounds[1] - row.value == pytest.approx(stdev(seeds), 1e-3)
 
 
 def compared(row: Row, *before: Result) -> str:
