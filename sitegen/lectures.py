@@ -420,10 +420,12 @@ def cam_as_a_sum() -> bytes:
 def within_a_minute() -> bytes:
     """Plot what networks reach in a training of some seconds, from the rows of the benchmark."""
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {"% accuracy": {}, "nats": {}}
-    for (benchmark, case, figure), found in latest(read()).items():
+    rows = latest(read())
+    for (benchmark, case, figure), found in rows.items():
         if benchmark == "within_a_minute" and figure.startswith("after "):
             points = curves[found.row.unit].setdefault(case.partition("-")[2], [])
-            points.append((float(figure.split()[1]), found.row.value))
+            taken = rows[benchmark, case, f"seconds of {figure.split()[1]}"].row.value
+            points.append((taken, found.row.value))
     about = "CIFAR-10: accuracy in percent; Nietzsche: loss in nats per character; validation split"
     figure = style.figure(9, 3.6, title="What a training of at most a minute reaches", subtitle=about)
     for axes, (unit, lines) in zip(figure.subplots(1, 2), curves.items(), strict=True):
@@ -435,11 +437,12 @@ def within_a_minute() -> bytes:
             seconds, values = zip(*lines[name], strict=True)
             (line,) = axes.plot(seconds, values, marker="o", ms=3, lw=1.5)
             place = max(value, place + room)  # so that names do not overlap
-            axes.text(64, place, name, va="center", color=line.get_color(), fontsize=style.SMALL)
+            axes.text(75, place, name, va="center", color=line.get_color(), fontsize=style.SMALL)
         times = (7.5, 15, 30, 60)
         axes.set(
-            xscale="log", xlabel="seconds of training", xticks=times, xticklabels=[f"{t:g}" for t in times]
-        )
+            xscale="log", xlabel="seconds of training", xticks=times, xticklabels=[f"{t:g}" for t in times],
+            xlim=(4, 72),
+        )  # fmt: skip
         axes.minorticks_off()
         axes.set_ylabel("accuracy, %" if unit == "% accuracy" else "loss, nats per character")
     return style.png(figure)
