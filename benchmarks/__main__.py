@@ -51,8 +51,8 @@ def main() -> int:
         print(f"{words[0]} requires {error.name}, which is not installed", file=sys.stderr)
         print("`pip install 'zoo-registry[benchmarks,sweep]'` installs most of them", file=sys.stderr)
         return 1
-    except ZooError as error:
-        print(*filter(None, (error, error.hint)), sep="\n", file=sys.stderr)
+    except (ZooError, FileNotFoundError) as error:
+        print(*filter(None, (error, getattr(error, "hint", None))), sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; no rows were written", file=sys.stderr)
