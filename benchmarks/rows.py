@@ -82,8 +82,9 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def __str__(self) -> str:
-        of = f" of {self.count:,}" if self.unit in ("right", "wrong") else ""
-        text = f"{self.value:.4g}{of}{'' if self.unit.startswith('%') else ' '}{self.unit}".rstrip()
+        counted = self.unit in ("right", "wrong")
+        number = f"{self.value:,.0f} of {self.count:,}" if counted else f"{self.value:.4g}"
+        text = f"{number}{'' if self.unit.startswith('%') else ' '}{self.unit}".rstrip()
         if self.low is not None and self.high is not None:
             text += f" ({self.low:.4g} to {self.high:.4g})"
         return text

@@ -84,8 +84,10 @@ def test_what_cannot_be_used_is_refused_before_anything_is_measured(
 
 @benchmark(minutes=0)
 def interrupted(*, name: str = "") -> Iterator[Row]:
-    """Stop as with Ctrl-C, or for an unknown name."""
+    """Stop as with Ctrl-C, for an unknown name, or for a file that is not there."""
     yield Row("", "figure", 1.0)
+    if name == "missing":
+        raise FileNotFoundError("onnxruntime-web is not installed")
     measuring.chosen([name] if name else [], ["known"])
     raise KeyboardInterrupt
 
@@ -95,6 +97,7 @@ def interrupted(*, name: str = "") -> Iterator[Row]:
     [
         ((), 130, "\nstopped; no rows were written\n"),
         (("--name", "nope"), 1, "unknown name 'nope'\nchoose from: known\n"),
+        (("--name", "missing"), 1, "onnxruntime-web is not installed\n"),
     ],
 )
 def test_a_benchmark_that_ends_early_writes_no_rows(
@@ -193,6 +196,18 @@ def test_rows_are_appended_and_read_again(tmp_path: Path) -> None:
     rows.append([second], ELSEWHERE, file)
     assert read(file) == [Result(first, ORIGIN), Result(second, ELSEWHERE)]
     assert (first.value, second.value) == (1.23457, 1_972_792)
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"),
+    [
+        (Row("a", "equal characters", 40_000, "right", 40_000), "40,000 of 40,000 right"),
+        (Row("a", "accuracy", 91.349, "% accuracy", 2_000, 90.04, 92.5), "91.35% accuracy (90.04 to 92.5)"),
+        (Row("a", "time", 0.02, "s"), "0.02 s"),
+    ],
+)
+def test_a_row_is_shown_with_its_unit_count_and_interval(row: Row, shown: str) -> None:
+    assert str(row) == shown
 
 
 def test_a_row_tells_nothing_of_the_host() -> None:
