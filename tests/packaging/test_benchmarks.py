@@ -60,6 +60,7 @@ def test_an_unknown_benchmark_is_refused() -> None:
         (["listing", "--rounds", "many"], "argument --rounds: invalid int value: 'many'"),
         (["language_models", "--minutes", "-1"], "argument --minutes: must be more than 0 (got -1)"),
         (["within_a_minute", "--budgets", "8", "nan"], "argument --budgets: must be more than 0 (got nan)"),
+        (["views", "nietzsche-rnn"], "nietzsche-rnn has no test accuracy\nname weights of a classifier"),
         (["listing", "--out", "nowhere/rows"], "nowhere/rows cannot be written"),
         (["listing", "--out", "text"], "text cannot be read: JSON is malformed"),
     ],
