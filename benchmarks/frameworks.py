@@ -1,4 +1,4 @@
-"""Training speed beside fastai and Lightning, in turn, in one process."""
+"""Training speed beside fastai, Lightning and a minimal loop, in turn, in one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from benchmarks.measuring import benchmark, in_turn, ratio_of, seconds
+from benchmarks.measuring import benchmark, in_turn, median_of, ratio_of, seconds
 from benchmarks.rows import Row
 from benchmarks.training_speed import Contest
 from zoo import Registry
@@ -24,12 +24,13 @@ from zoo.models.precision import autocast, resolve
 from zoo.training.optimizers import make_optimizer
 
 
-@benchmark(minutes=10, needs="CIFAR-10, fastai, Lightning")
+@benchmark(minutes=20, needs="CIFAR-10, fastai, Lightning")
 def frameworks(*, name: str = "resnet-lite", rounds: int = 7) -> Iterator[Row]:
-    """Training speed, relative to fastai and Lightning, which have their batches ready in memory.
+    """Training speed, relative to fastai, Lightning and a minimal loop, which have their batches in memory.
 
-    All train the same network on as many batches with the same optimizer and precision; the others at a
-    constant rate. zoo also shuffles, augments and normalizes its data, and writes a checkpoint.
+    All train the same network on as many batches with the same optimizer, in fp32 and in the precision that
+    zoo chooses; the others at a constant rate. zoo also shuffles, augments and normalizes its data, and writes
+    a checkpoint.
     """
     contest = Contest(name, Registry.discover(), device="cpu")
     pairs: Any = [(batch.inputs, batch.targets) for batch in contest.batches]
@@ -38,10 +39,15 @@ def frameworks(*, name: str = "resnet-lite", rounds: int = 7) -> Iterator[Row]:
         "zoo": contest.zoo,
         "fastai": lambda: _with_fastai(_network(contest), contest, batches),
         "Lightning": lambda: _with_lightning(_network(contest), contest, batches),
+        "a bare loop": contest.bare,
     }
-    times = in_turn({way: lambda train=train: seconds(train) for way, train in ways.items()}, rounds)
-    for library in ("fastai", "Lightning"):
-        yield ratio_of(name, f"beside {library}", times[library], times["zoo"], "times as fast")
+    for precision in ("fp32", "auto"):
+        contest.config = contest.config.replace({"precision": precision})
+        times = in_turn({way: lambda train=train: seconds(train) for way, train in ways.items()}, rounds)
+        images = sum(len(batch.targets) for batch in contest.batches)
+        yield median_of(name, f"rate, {precision}", [images / taken for taken in times["zoo"]], "img/s")
+        for other in ("fastai", "Lightning", "a bare loop"):
+            yield ratio_of(name, f"beside {other}, {precision}", times[other], times["zoo"], "times as fast")
 
 
 def _network(contest: Contest) -> nn.Module:
