@@ -46,16 +46,18 @@ def muon(
         beta1: decay rate of AdamW's running average of gradients.
         beta2: decay rate of AdamW's running average of squared gradients.
 
-    Raises OptionError if the model has no hidden matrices to train.
+    If all of the matrices are frozen, AdamW trains what is left.
+
+    Raises OptionError if the model has no hidden matrices.
     """
     matrices = hidden_matrices(model)
     convolved = {p for p in model.parameters() if p.ndim > 2} if filters else set()
     hidden = _only(groups, lambda parameter: parameter in matrices)
     banks = _only(groups, lambda parameter: parameter in convolved)
     others = _only(groups, lambda parameter: parameter not in matrices | convolved)
-    if not hidden and not banks:
+    if not matrices | convolved:
         raise OptionError(
-            "optimizer=muon requires trainable hidden matrices, but this model has none",
+            "optimizer=muon requires hidden matrices, but this model has none",
             hint="embeddings and the last layer do not count; convolutions do with "
             "--optimizer-option filters=true",
         )

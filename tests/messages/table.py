@@ -271,7 +271,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{TRAIN} --optimizer lion --optimizer-option beta2=x", 2, "beta2 must be a number (got 'x')"),
         (f"{TRAIN} --optimizer lion --optimizer-option beta2", 2, "--optimizer-option expects KEY=VALUE"),
         (f"{TRAIN} --optimizer nadam --momentum 0.5", 2, "--momentum=0.5 has no effect"),
-        (f"{NET} --optimizer muon", 2, "--optimizer=muon requires trainable hidden matrices"),
+        (f"{NET} --optimizer muon", 2, "--optimizer=muon requires hidden matrices"),
         (f"{NET} --lr-scale tail=2", 2, "--lr-scale=tail matches no parameter"),
         (f"{NET} --augment-option crop.p=1 --augment crop", 2, "images/crop has no option 'p'"),
         (

@@ -84,6 +84,7 @@ class TrainConfig:
         {},
         "factors for the learning rates of modules or parameters, named as in `freeze`, such as `head=10`.",
         flag="--lr-scale",
+        inherited=True,
         on_resume="refused",
     )
     schedule: str = option(

@@ -194,7 +194,7 @@ def _inherited(layers: Layers, base: BaseWeights, name: str) -> Layers:
     usual = layers.suggestions
     theirs = {key: value for key, value in base.card.training.items() if key in layers.known}
     if layers.gives("optimizer") and theirs.get("optimizer") != usual["optimizer"]:
-        of_optimizer = {"optimizer", "optimizer_options", "lr"}
+        of_optimizer = {"optimizer", "optimizer_options", "lr", "lr_scales"}
         of_optimizer |= {key for key, option in layers.known.items() if option.read_by == "optimizer"}
         theirs = {key: value for key, value in theirs.items() if key not in of_optimizer}
     theirs = merged({key: usual[key] for key in layers.known}, theirs)

@@ -90,7 +90,7 @@ def test_muon_reads_filters_as_matrices_and_keeps_their_size(usual: TrainConfig)
 
 def test_muon_without_a_matrix_names_the_option_for_filters(usual: TrainConfig) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(OptionError, match="requires trainable hidden matrices") as caught:
+    with pytest.raises(OptionError, match="requires hidden matrices") as caught:
         make_optimizer(model, usual.replace({"optimizer": "muon"}))
     assert "filters=true" in str(caught.value.hint)
 

@@ -76,6 +76,7 @@ def test_fine_tuning_inherits_the_options_that_suit_the_model(tmp_path: Path) ->
         "weight_decay": 0.02,
         "decay_matrices_only": True,
         "norm_bias_lr_scale": 2.0,
+        "lr_scales": {"out.weight": 0.5},
         "batch_size": 8,
     }
     others: dict[str, Any] = {"epochs": 1, "ema_decay": 0.5, "label_smoothing": 0.1}
@@ -88,6 +89,23 @@ def test_fine_tuning_inherits_the_options_that_suit_the_model(tmp_path: Path) ->
     done = shell.zoo(*words, "--optimizer-option", "beta2=0.5")
     options = json.loads(done.stdout)["options"]
     assert options["optimizer_options"] == {"value": {"beta2": 0.5}, "source": "you"}
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_another_optimizer_inherits_neither_the_learning_rate_nor_its_scales() -> None:
+    options: dict[str, Any] = {"data": SMALL, "from_weights": "cifar10-resnet56", "optimizer": "sgd"}
+    plan = zoo.train("resnet56", "shapes", dry_run=True, progress=False, **options)
+    assert "lr_scales" not in plan.options
+    assert plan.options["lr"]["value"] == 0.04, "0.4 times the architecture's own"
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_a_last_layer_is_trained_alone_after_muon() -> None:
+    options: dict[str, Any] = {"data": SMALL, "from_weights": "cifar10-resnet56"}
+    freeze = ["conv", "norm", "stages"]
+    plan = zoo.train("resnet56", "shapes", freeze=freeze, dry_run=True, progress=False, **options)
+    assert plan.options["optimizer"]["value"] == "muon"
+    assert plan.trained == 64 * 8 + 8
 
 
 @pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
