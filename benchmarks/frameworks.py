@@ -29,8 +29,8 @@ def frameworks(*, name: str = "resnet-lite", rounds: int = 7) -> Iterator[Row]:
     """Training speed, relative to fastai, Lightning and a minimal loop, which have their batches in memory.
 
     All train the same network on as many batches with the same optimizer, in fp32 and in the precision that
-    zoo chooses; the others at a constant rate. zoo also shuffles, augments and normalizes its data, and writes
-    a checkpoint.
+    zoo chooses; the others at a constant rate. zoo also shuffles, augments and normalizes its data, and
+    writes a checkpoint.
     """
     contest = Contest(name, Registry.discover(), device="cpu")
     pairs: Any = [(batch.inputs, batch.targets) for batch in contest.batches]
