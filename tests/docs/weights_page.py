@@ -28,7 +28,7 @@ This page lists the trained models that zoo publishes, the best first. Each weig
 ```sh
 zoo list weights                        # list all published weights, and show which are on this machine
 zoo eval cifar10-resnet20               # measure the metrics of a model again
-zoo train cifar10-resnet20              # train the model again; bit-identical on one thread
+zoo train cifar10-resnet20 --threads 1  # train the model again; bit-identical on the same kind of processor
 zoo train resnet20 folder --data root=images --from cifar10-resnet20      # fine-tune the model
 ```
 
