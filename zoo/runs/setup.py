@@ -135,10 +135,9 @@ def build(
     task = make_task(registry, resolved.task.name)
     with blaming(resolved.source, unless=resolved.given.get("data") or ()):
         recipe = replace(resolved.recipe, data=typed_options(data, resolved.recipe.data))
-    layers, config, source = resolved.layers, resolved.config, None
+    layers, source = resolved.layers, None
     if resumed is not None:
         recipe, layers = _completed(recipe, layers, data, resumed.identity.recipe)
-        config = layers.config()
     elif base := resolved.base:
         source = load_base_model(base.path, base.card, base.content, architecture, registry)
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
@@ -147,6 +146,7 @@ def build(
     with blaming(resolved.source, unless=resolved.given.get("model") or ()):
         chosen = model_options(architecture, resolved.task, recipe.model)
     layers = with_checked_methods(layers)
+    config = layers.config()
     task = with_metrics(task, registry, layers["metrics"], layers["metrics_options"], loss=layers["loss"])
     suiting = options_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
     recipe = replace(recipe, data={**recipe.data, **suiting})

@@ -180,6 +180,15 @@ def test_what_is_wrong_in_a_recipe_is_called_the_recipe_s(
         zoo.train("mine", dry_run=True)
 
 
+def test_the_batch_size_is_chosen_with_options_of_augmentations_as_typed() -> None:
+    words = ("--augment", "random-erasing", "--augment-option", "random-erasing.p=0.25")
+    done = shell.zoo("train", "mlp", "shapes", *DATA, *words, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    options = json.loads(done.stdout)["options"]
+    assert options["batch_size"]["source"] == "this data"
+    assert options["augment_options"]["value"] == {"random-erasing.p": 0.25}
+
+
 @pytest.mark.parametrize("option", [("--seeds", "3"), ("--track", "csv"), ("--track-option", "path=here")])
 def test_a_plan_for_what_only_a_training_does_is_refused(option: tuple[str, str]) -> None:
     done = shell.zoo("train", "mlp", "shapes", "--dry-run", *option)
