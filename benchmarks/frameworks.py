@@ -65,8 +65,8 @@ def _network(contest: Contest) -> nn.Module:
 
 def _with_fastai(model: nn.Module, contest: Contest, batches: Any) -> None:
     wrapped = OptimWrapper(opt=make_optimizer(model, contest.config))
-    loss, loaders = F.cross_entropy, DataLoaders(batches, [])
-    learner = Learner(loaders, model, loss_func=loss, opt_func=lambda *_, **__: wrapped)
+    made: Any = lambda *_, **__: wrapped  # noqa: E731 - annotated, because fastai declares an optimizer here
+    learner = Learner(DataLoaders(batches, []), model, loss_func=F.cross_entropy, opt_func=made)
     with contextlib.redirect_stdout(io.StringIO()):
         learner.fit(1)
 
@@ -74,12 +74,12 @@ def _with_fastai(model: nn.Module, contest: Contest, batches: Any) -> None:
 def _with_lightning(model: nn.Module, contest: Contest, batches: Any) -> None:
     class Module(lightning.LightningModule):
         def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
-            return F.cross_entropy(self.model(batch[0]), batch[1])
+            return F.cross_entropy(model(batch[0]), batch[1])
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return make_optimizer(model, contest.config)
 
     module = Module()
-    module.model = model
+    module.model = model  # Lightning puts it in training mode
     quiet = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     lightning.Trainer(max_epochs=1, accelerator="cpu", **dict.fromkeys(quiet, False)).fit(module, batches)

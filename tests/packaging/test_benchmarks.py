@@ -25,6 +25,7 @@ ELSEWHERE = Origin("listing", "python -m benchmarks listing", "0123456789ab", "2
 
 
 @pytest.mark.slow  # imports most of zoo
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch.jit")  # Lightning calls torch.jit.script
 @pytest.mark.parametrize("name", declared())
 def test_each_benchmark_has_options(name: str) -> None:
     try:
