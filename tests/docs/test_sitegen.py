@@ -203,7 +203,7 @@ def test_the_page_of_a_model_has_its_figures_recipe_card_and_use() -> None:
     described = zoo.card("cifar10-resnet20", measure=False, progress=False).markdown()
     sections = [line for line in described.splitlines() if line.startswith("## ")]
     assert [line for line in text.splitlines() if line in sections] == sections
-    assert "| test | accuracy | 91.31% | 90.74 to 91.85 |" in text
+    assert "| test | accuracy | 91.52% | 90.96 to 92.05 |" in text
     assert "[resnet20](../architectures/resnet20.md) for [classification](../tasks/classification.md)" in text
     assert "[recipes.cifar10-resnet20]" in text
     assert 'zoo.load("cifar10-resnet20")' in text

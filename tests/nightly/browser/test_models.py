@@ -19,7 +19,7 @@ def test_each_model_is_listed_with_its_primary_metric(visit: Visit) -> None:
         "nietzsche-rnn",
         "shapes-tiny",
     ]
-    assert "91.31%" in links.first.inner_text()
+    assert "91.52%" in links.first.inner_text()
     assert "1.413 nats" in links.nth(1).inner_text()
 
 
@@ -27,12 +27,12 @@ def test_the_card_is_shown(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
     card = page.get_by_role("region", name="About this model")
     text = page.locator("main").inner_text()
-    for fact in ("convnet/resnet20", "images/cifar10", "269,722 parameters", "91.31%", "0.2677 nats"):
+    for fact in ("convnet/resnet20", "images/cifar10", "269,722 parameters", "91.52%", "0.2764 nats"):
         assert fact in text
-    assert "40 epochs, 15,640 steps, seed 0" in card.inner_text()
+    assert "40 epochs, 3,920 steps, seed 0" in card.inner_text()
     assert card.get_by_role("listitem").all_inner_texts()[:2] == ["airplane", "automobile"]
     card.get_by_text("Training configuration").click()
-    assert "one-cycle" in card.inner_text()
+    assert "warmup-stable-decay" in card.inner_text()
     assert card.locator("svg").count() == 0  # without a run directory there are no curves
 
 

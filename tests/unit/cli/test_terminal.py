@@ -162,9 +162,9 @@ def test_list_cuts_nothing_when_piped():
 
 
 def test_list_shows_the_primary_metric_metric_and_the_size_of_weights():
-    line = r"^  cifar10-resnet20 +cifar10 +91\.31% +3 +269,722 +0\.6 MB$"
+    line = r"^  cifar10-resnet20 +cifar10 +91\.52% +2 +269,722 +0\.6 MB$"
     assert re.search(line, plain(zoo("list", "weights", columns=80).stdout), re.M)
-    line = r"^  cifar10-resnet20 +accuracy 91\.31%, 269,7"  # and is cut at the width
+    line = r"^  cifar10-resnet20 +accuracy 91\.52%, 269,7"  # and is cut at the width
     assert re.search(line, plain(zoo("list", "weights", columns=60).stdout), re.M)
 
 
