@@ -38,9 +38,9 @@ you can use the name of the architecture instead: `zoo sample gru`.
 The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no test
 split, on the validation split. The range in parentheses is the 95% confidence interval; see [How sure is a
 number?](../explanation/intervals.md). Each model was trained with seed 0. For most models, the tables also
-show the mean and standard deviation over three seeds. Each file stores matrices in bf16 if rounding them to
-bf16 does not change any metric by more than 0.0005. The time is the CPU time for training on one thread of an
-AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
+show the mean and standard deviation over two or three seeds. Each file stores matrices in bf16 if rounding
+them to bf16 does not change any metric by more than 0.0005. The time is the CPU time for training on one
+thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
 
 The wheel contains the files of up to 2 MB, 18 of 25. The larger files are in the folder `weights/large` of
 the repository. In a clone, zoo finds these files automatically. For an installed wheel, run
